@@ -1,0 +1,35 @@
+"""Every exception that :class:`regfs.DXF` and :class:`regfs.DXFBase` raise; the tree is drawn where they are defined."""
+
+from regfs.registry.exceptions import (
+    DXFAuthInsecureError,
+    DXFDigestMismatchError,
+    DXFDigestNotAvailableForSchema1,
+    DXFDisallowedSignatureAlgorithmError,
+    DXFError,
+    DXFMountFailed,
+    DXFPlatformDataNotFound,
+    DXFSignatureChainNotImplementedError,
+    DXFUnauthorizedError,
+    DXFUnexpectedDigestMethodError,
+    DXFUnexpectedError,
+    DXFUnexpectedKeyTypeError,
+    DXFUnexpectedStatusCodeError,
+    DXFUnsupportedSchemaType,
+)
+
+__all__ = [
+    "DXFAuthInsecureError",
+    "DXFDigestMismatchError",
+    "DXFDigestNotAvailableForSchema1",
+    "DXFDisallowedSignatureAlgorithmError",
+    "DXFError",
+    "DXFMountFailed",
+    "DXFPlatformDataNotFound",
+    "DXFSignatureChainNotImplementedError",
+    "DXFUnauthorizedError",
+    "DXFUnexpectedDigestMethodError",
+    "DXFUnexpectedError",
+    "DXFUnexpectedKeyTypeError",
+    "DXFUnexpectedStatusCodeError",
+    "DXFUnsupportedSchemaType",
+]

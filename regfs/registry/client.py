@@ -1,0 +1,625 @@
+"""The client core: :class:`DXFBase` for a registry, :class:`DXF` for one of its repositories.
+
+Sends only what an operation needs, and hands out what the registry said. Knows no files but those it is told to push.
+
+Source: OCI distribution specification 1.1; Docker registry HTTP API v2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import IO, Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+from regfs.registry import manifest as manifests
+from regfs.registry import schema1
+from regfs.registry.auth import basic, parse_challenges, scopes_for, token_in, token_url
+from regfs.registry.exceptions import (
+    DXFAuthInsecureError,
+    DXFDigestMismatchError,
+    DXFDigestNotAvailableForSchema1,
+    DXFMountFailed,
+    DXFPlatformDataNotFound,
+    DXFUnexpectedStatusCodeError,
+    DXFUnsupportedSchemaType,
+)
+from regfs.registry.transport import (
+    NOT_FOUND,
+    UNAUTHORIZED,
+    HTTPError,
+    Response,
+    Sessions,
+    check_status,
+    rewind,
+    super_len,
+)
+
+Base = TypeVar("Base", bound="DXFBase")
+Repository = TypeVar("Repository", bound="DXF")
+Auth = Callable[["DXFBase", Response], None]
+Blobs = list[str] | list[tuple[str, int]]
+
+_CREATED = 201
+_HASH_BYTES = 1 << 20
+_PULL_BYTES = 8192
+_ACCEPT = {"Accept": manifests.ACCEPT}
+
+
+def hash_bytes(buf: bytes) -> str:
+    """Hash bytes as the registry does (SHA-256).
+
+    :param buf: the bytes
+    :returns: ``sha256:`` and the hash in hexadecimal
+    """
+    return manifests.digest_of(buf)
+
+
+def hash_file(filename: str) -> str:
+    """Hash a file as the registry does (SHA-256).
+
+    :param filename: name of the file
+    :returns: ``sha256:`` and the hash in hexadecimal
+    :raises OSError: when the file cannot be read
+    """
+    sha256 = hashlib.sha256()
+    with open(filename, "rb") as file:
+        while chunk := file.read(_HASH_BYTES):
+            sha256.update(chunk)
+    return "sha256:" + sha256.hexdigest()
+
+
+class DXFBase:
+    """Communicates with a registry; has the operations that concern no repository.
+
+    As a context manager, each context entered gets a session of its own, whose connections are shared by its requests
+    and closed when the context exits. Outside of a context each request uses an ephemeral session; an iterator of
+    :meth:`DXF.pull_blob` that is not read to its end then keeps its connection until it is collected.
+
+    :param host: host name and optional port, such as ``localhost:5000``
+    :param auth: called with this object and a response when the registry asks for authentication; it is expected to
+        call :meth:`authenticate` with that response
+    :param insecure: use HTTP instead of HTTPS
+    :param auth_host: host to ask for tokens, instead of the one that the registry names
+    :param tlsverify: False to verify no TLS certificate, or the path of a CA bundle to verify with
+    :param timeout: seconds to wait for a connection and for an answer; None waits for ever
+    """
+
+    def __init__(
+        self,
+        host: str,
+        auth: Auth | None = None,
+        insecure: bool = False,
+        auth_host: str | None = None,
+        tlsverify: bool | str = True,
+        timeout: float | None = None,
+    ) -> None:
+        self._host = host
+        self._auth = auth
+        self._insecure = insecure
+        self._auth_host = auth_host
+        self._tlsverify = tlsverify
+        self._timeout = timeout
+        self._base_url = f"{self._scheme}://{host}/v2/"
+        self._repo: str | None = None
+        self._token: str | None = None
+        self._headers: dict[str, str] = {}
+        self._sessions = Sessions()
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._insecure else "https"
+
+    @property
+    def token(self) -> str | None:
+        """The bearer token in use. :meth:`authenticate` sets it; one obtained before can be set too, while it lasts."""
+        return self._token
+
+    @token.setter
+    def token(self, value: str) -> None:
+        self._token = value
+        self._headers = {"Authorization": f"Bearer {value}"}
+
+    def __enter__(self: Base) -> Base:
+        self._sessions.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sessions.leave()
+
+    def _send(self, method: str, url: str, **kwargs: Any) -> Response:
+        kwargs.setdefault("allow_redirects", True)
+        return self._sessions.send(method, url, verify=self._tlsverify, timeout=self._timeout, **kwargs)
+
+    def _base_request(self, method: str, path: str, headers: dict[str, str] | None = None, **kwargs: Any) -> Response:
+        """Send a request; when it needs authentication and there is a way, authenticate and send it again.
+
+        :raises DXFUnauthorizedError: for a 401 that stays
+        :raises requests.HTTPError: for another error status
+        """
+        url = urljoin(self._base_url, path)
+        response = self._send(method, url, headers={**(headers or {}), **self._headers}, **kwargs)
+        if response.status_code == UNAUTHORIZED and self._auth is not None:
+            before = self._headers
+            self._auth(self, response)
+            if self._headers != before:
+                rewind(kwargs.get("data"))
+                response = self._send(method, url, headers={**(headers or {}), **self._headers}, **kwargs)
+        return check_status(response)
+
+    def authenticate(
+        self,
+        username: str | None = None,
+        password: str | None = None,
+        actions: list[str] | None = None,
+        response: Response | None = None,
+        authorization: str | None = None,
+        user_agent: str = "Docker-Client/19.03.2 (linux)",
+    ) -> str | None:
+        """Authenticate with a user name and password, an authorization header, or as the anonymous user.
+
+        :param username: whom to authenticate as
+        :param password: their password
+        :param actions: what is to be done, where it is known: ``pull``, ``push``, ``*``
+        :param response: the response that the ``auth`` function was called with; it says which actions are needed
+        :param authorization: an ``Authorization`` header value
+        :param user_agent: the ``User-Agent`` header value
+        :returns: the token where the registry uses bearer tokens, else None (HTTP Basic, or nothing needed)
+        :raises DXFAuthInsecureError: over plain HTTP
+        :raises DXFUnexpectedStatusCodeError: when the registry answers neither success nor 401
+        :raises DXFUnauthorizedError: when the token server refuses
+        """
+        if response is None:
+            response = self._send("get", self._base_url)
+        if response.ok:
+            return None
+        if response.status_code != UNAUTHORIZED:
+            raise DXFUnexpectedStatusCodeError(response.status_code, UNAUTHORIZED)
+        if self._insecure:
+            raise DXFAuthInsecureError
+        headers = {"User-Agent": user_agent}
+        if username is not None and password is not None:
+            headers["Authorization"] = basic(username, password)
+        elif authorization is not None:
+            headers["Authorization"] = authorization
+        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+        if "bearer" not in challenges:
+            self._headers = headers
+            return None
+        scopes = scopes_for(challenges["bearer"], self._repo, actions)
+        url = token_url(challenges["bearer"], scopes, self._auth_host)
+        self.token = token_in(check_status(self._send("get", url, headers=headers)).json())
+        return self.token
+
+    def _pages(self, path: str, key: str, batch_size: int | None) -> Iterator[str]:
+        """The names under *key* of a listing and of the pages that its Link headers lead to (RFC 8288)."""
+        params: dict[str, int] | None = None if batch_size is None else {"n": batch_size}
+        following: str | None = path
+        while following:
+            response = self._base_request("get", following, params=params)
+            yield from response.json()[key] or ()
+            link = response.links.get("next", {}).get("url")
+            following, params = self._on_this_host(response.url, link) if link else None, None
+
+    def _on_this_host(self, base: str, link: str) -> str:
+        """The target of a Link header: its path alone, so that no header leads credentials to another host."""
+        target = urlsplit(urljoin(base, link))
+        return urljoin(self._base_url, urlunsplit(("", "", target.path, target.query, "")))
+
+    def list_repos(self, batch_size: int | None = None, iterate: bool = False) -> list[str] | Iterable[str]:
+        """List all repositories of the registry.
+
+        :param batch_size: how many names to ask for at a time
+        :param iterate: return an iterator over the names instead of a list
+        :returns: repository names
+        """
+        names = self._pages("_catalog", "repositories", batch_size)
+        return names if iterate else list(names)
+
+    def api_version_check(self) -> tuple[str, Response]:
+        """Check that the registry speaks version 2 of the API.
+
+        :returns: the response's body (JSON) and the response
+        """
+        response = self._base_request("get", "")
+        return response.content.decode("utf-8"), response
+
+
+class DXF(DXFBase):
+    """Operates on one repository.
+
+    :param repo: name of the repository, usually ``username/reponame``
+
+    The other parameters are those of :class:`DXFBase`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        repo: str,
+        auth: Auth | None = None,
+        insecure: bool = False,
+        auth_host: str | None = None,
+        tlsverify: bool | str = True,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(host, auth, insecure, auth_host, tlsverify, timeout)
+        self._repo = repo
+        self._repo_path = self._full_name(repo)
+
+    @classmethod
+    def from_base(cls: type[Repository], base: DXFBase, repo: str) -> Repository:
+        """Make an object for a repository that shares host, settings and session with an existing one.
+
+        :param base: the existing object
+        :param repo: name of the repository
+        """
+        made = cls(base._host, repo, base._auth, base._insecure, base._auth_host, base._tlsverify, base._timeout)
+        made._token, made._headers = base._token, base._headers
+        made._sessions = base._sessions.current()
+        return made
+
+    def _full_name(self, repo: str) -> str:
+        """*repo* as Docker Hub wants it: its official images live under ``library/``."""
+        return f"library/{repo}" if self._host.endswith("docker.io") and "/" not in repo else repo
+
+    def _request(self, method: str, path: str, **kwargs: Any) -> Response:
+        return self._base_request(method, f"{self._repo_path}/{path}", **kwargs)
+
+    def push_blob(
+        self,
+        filename: str | None = None,
+        progress: Callable[..., None] | None = None,
+        data: Iterable[bytes] | None = None,
+        digest: str | None = None,
+        check_exists: bool = True,
+    ) -> str:
+        """Upload a file and return its digest.
+
+        :param filename: file to upload
+        :param progress: called as the upload goes on with the digest, the bytes just read, and, for a file, its total
+            size in bytes
+        :param data: chunks to upload when no file is given; *digest* is needed then
+        :param digest: digest of *data*
+        :param check_exists: upload only what the repository does not have yet
+        :returns: the digest
+        :raises TypeError: when there is neither a file nor a digest
+        """
+        if filename is not None:
+            digest = hash_file(filename)
+        elif digest is None:
+            raise TypeError("digest must be given when filename is not")
+        if check_exists and self._has_blob(digest):
+            return digest
+        url = self._upload_url(self._request("post", "blobs/uploads/"), digest)
+        if filename is None:
+            chunks = data or ()
+            body: object = _reported(digest, chunks, progress) if progress else chunks
+            self._base_request("put", url, data=body)
+        else:
+            with open(filename, "rb") as file:
+                self._base_request("put", url, data=_ReportingFile(digest, file, progress) if progress else file)
+        return digest
+
+    def _has_blob(self, digest: str) -> bool:
+        try:
+            self._request("head", f"blobs/{digest}")
+        except HTTPError as error:
+            if error.response is None or error.response.status_code != NOT_FOUND:
+                raise
+            return False
+        return True
+
+    def _upload_url(self, response: Response, digest: str) -> str:
+        """Where to PUT the content of a started upload: its Location, followed exactly, and the digest."""
+        location = urlsplit(urljoin(response.url, response.headers["Location"]))
+        query = [(name, value) for name, value in parse_qsl(location.query, True) if name != "digest"]
+        query.append(("digest", digest))
+        return urlunsplit((self._scheme, location.netloc, location.path, urlencode(query), ""))
+
+    def pull_blob(
+        self, digest: str, size: bool = False, chunk_size: int | None = None
+    ) -> Iterable[bytes] | tuple[Iterable[bytes], int]:
+        """Download a blob.
+
+        :param digest: its digest
+        :param size: return its size too
+        :param chunk_size: bytes to download at a time; 8192 when not given
+        :returns: an iterator over the content, with *size* a tuple of it and the size in bytes. The iterator raises
+            DXFDigestMismatchError at its end when the content does not hash to *digest*.
+        """
+        response = self._request("get", f"blobs/{digest}", stream=True)
+        chunks = _VerifiedChunks(response, digest, _PULL_BYTES if chunk_size is None else chunk_size)
+        return (chunks, int(response.headers["Content-Length"])) if size else chunks
+
+    def blob_size(self, digest: str) -> int:
+        """Return the size of a blob.
+
+        :param digest: its digest
+        :returns: size in bytes
+        """
+        return int(self._request("head", f"blobs/{digest}").headers["Content-Length"])
+
+    def mount_blob(self, repo: str, digest: str) -> str:
+        """Mount a blob from another repository of the registry.
+
+        :param repo: the repository that has it
+        :param digest: its digest
+        :returns: its digest
+        :raises DXFMountFailed: when the registry starts an upload instead
+        """
+        query = urlencode({"mount": digest, "from": self._full_name(repo)})
+        response = self._request("post", f"blobs/uploads/?{query}")
+        if response.status_code != _CREATED:
+            raise DXFMountFailed
+        got = response.headers.get("Docker-Content-Digest", digest)
+        if got != digest:
+            raise DXFDigestMismatchError(got, digest)
+        return digest
+
+    def del_blob(self, digest: str) -> None:
+        """Delete a blob.
+
+        :param digest: its digest
+        """
+        self._request("delete", f"blobs/{digest}")
+
+    def set_manifest(self, alias: str, manifest_json: str) -> None:
+        """Give a name to a manifest.
+
+        :param alias: the name
+        :param manifest_json: the manifest (JSON)
+        """
+        content = manifest_json.encode("utf-8")
+        media_type = manifests.kind(manifests.load(content))
+        self._request("put", f"manifests/{alias}", data=content, headers={"Content-Type": media_type})
+
+    def set_alias(self, alias: str, *digests: str) -> str:
+        """Give a name to a set of blobs.
+
+        :param alias: the name
+        :param digests: digests of the blobs, at least one
+        :returns: the manifest that says so: schema 2, the first blob doubling as its configuration
+        :raises TypeError: when there are no digests
+        """
+        if not digests:
+            raise TypeError("an alias needs at least one digest")
+        manifest_json = manifests.schema2((digest, self.blob_size(digest)) for digest in digests)
+        self.set_manifest(alias, manifest_json)
+        return manifest_json
+
+    def get_manifest_and_response(self, alias: str) -> tuple[str, Response]:
+        """Request the manifest of an alias.
+
+        :param alias: the name
+        :returns: the manifest (JSON) and the response
+        """
+        response = self._request("get", f"manifests/{alias}", headers=_ACCEPT)
+        return response.content.decode("utf-8"), response
+
+    def head_manifest_and_response(self, alias: str) -> tuple[str, Response]:
+        """Request the digest of the manifest of an alias.
+
+        :param alias: the name
+        :returns: the digest and the response
+        """
+        response = self._request("head", f"manifests/{alias}", headers=_ACCEPT)
+        return cast(str, response.headers.get("Docker-Content-Digest")), response
+
+    def get_manifest(self, alias: str, platform: str | None = None) -> str | dict[str, str]:
+        """Get the manifest of an alias.
+
+        :param alias: the name
+        :param platform: of a multi-platform alias, only this platform, as ``os/arch[/variant]``
+        :returns: the manifest (JSON); for a multi-platform alias a dict of platform to manifest
+        :raises DXFPlatformDataNotFound: when the alias does not have *platform*
+        """
+        return cast("str | dict[str, str]", self._resolve(self._fetch(alias), platform, _Fetched.text))
+
+    def get_alias(
+        self,
+        alias: str | None = None,
+        manifest: str | None = None,
+        verify: bool = True,
+        sizes: bool = False,
+        platform: str | None = None,
+    ) -> Blobs | dict[str, Blobs]:
+        """Get the blobs of an alias.
+
+        :param alias: the name
+        :param manifest: a manifest obtained before, instead of a name
+        :param verify: for schema 1, whether to verify its signatures
+        :param sizes: return tuples of digest and size in bytes
+        :param platform: of a multi-platform alias, only this platform, as ``os/arch[/variant]``
+        :returns: digests, or tuples; for a multi-platform alias a dict of platform to those
+        :raises DXFPlatformDataNotFound: when the alias does not have *platform*
+        :raises DXFDigestMismatchError: when the manifest is not what its digest says
+        :raises DXFUnsupportedSchemaType: when the manifest is of an unknown type
+        """
+
+        def blobs(fetched: _Fetched) -> Blobs:
+            return self._sized(fetched, verify) if sizes else fetched.layers(verify)
+
+        return cast("Blobs | dict[str, Blobs]", self._resolve(self._given(alias, manifest), platform, blobs))
+
+    def _sized(self, fetched: _Fetched, verify: bool) -> list[tuple[str, int]]:
+        digests = fetched.layers(verify)
+        if fetched.is_schema1:
+            return [(digest, self.blob_size(digest)) for digest in digests]
+        return [(digest, layer["size"]) for digest, layer in zip(digests, fetched.document["layers"], strict=True)]
+
+    def get_digest(
+        self, alias: str | None = None, manifest: str | None = None, platform: str | None = None
+    ) -> str | dict[str, str]:
+        """Get the digest of the configuration blob of an alias: for one made here, that of its first blob.
+
+        :param alias: the name
+        :param manifest: a manifest obtained before, instead of a name
+        :param platform: of a multi-platform alias, only this platform, as ``os/arch[/variant]``
+        :returns: the digest; for a multi-platform alias a dict of platform to digest
+        :raises DXFDigestNotAvailableForSchema1: for a schema 1 manifest
+        :raises DXFPlatformDataNotFound: when the alias does not have *platform*
+        """
+        found = self._resolve(self._given(alias, manifest), platform, _Fetched.config)
+        return cast("str | dict[str, str]", found)
+
+    def del_alias(self, alias: str) -> list[str] | dict[str, str]:
+        """Delete an alias, and with it every other alias of the same manifest. Its blobs stay; see :meth:`del_blob`.
+
+        :param alias: the name
+        :returns: digests of the blobs that it had; for a multi-platform alias a dict of platform to the digest of the
+            manifest, to be deleted in turn
+        """
+        fetched = self._fetch(alias)
+        if fetched.is_index:
+            deleted: list[str] | dict[str, str] = {name: digest for name, digest in fetched.platforms()}
+        else:
+            deleted = fetched.layers(True)
+        self._request("delete", f"manifests/{fetched.digest}")
+        return deleted
+
+    def list_aliases(self, batch_size: int | None = None, iterate: bool = False) -> Iterable[str] | list[str]:
+        """List all aliases of the repository.
+
+        :param batch_size: how many names to ask for at a time
+        :param iterate: return an iterator over the names instead of a list
+        :returns: alias names
+        """
+        names = self._pages(f"{self._repo_path}/tags/list", "tags", batch_size)
+        return names if iterate else list(names)
+
+    def _fetch(self, reference: str) -> _Fetched:
+        response = self._request("get", f"manifests/{reference}", headers=_ACCEPT)
+        digest = response.headers.get("Docker-Content-Digest")
+        return _Fetched(response.content, digest, response.headers.get("Content-Type"))
+
+    def _given(self, alias: str | None, manifest: str | None) -> _Fetched:
+        if alias:
+            return self._fetch(alias)
+        if manifest is None:
+            raise TypeError("an alias or a manifest is needed")
+        return _Fetched(manifest.encode("utf-8"), None, None)
+
+    def _resolve(self, fetched: _Fetched, platform: str | None, read: Callable[[_Fetched], object]) -> object:
+        """*read* of a manifest; of an index, that of each platform's manifest or of the one asked for."""
+        if not fetched.is_index:
+            return read(fetched)
+        entries = fetched.platforms()
+        if platform is None:
+            return {name: read(self._child(digest)) for name, digest in entries}
+        for name, digest in entries:
+            if name == platform:
+                return read(self._child(digest))
+        raise DXFPlatformDataNotFound(platform)
+
+    def _child(self, digest: str) -> _Fetched:
+        child = self._fetch(digest)
+        if child.is_index:
+            raise DXFUnsupportedSchemaType(child.media_type)
+        return child
+
+
+class _Fetched:
+    """A manifest as it came, checked against the digest that it came with."""
+
+    def __init__(self, content: bytes, stated_digest: str | None, content_type: str | None) -> None:
+        self.content = content
+        self._stated_digest = stated_digest
+        self.document = manifests.load(content)
+        self.media_type = manifests.kind(self.document, content_type)
+        if stated_digest is not None and not self.is_schema1:
+            schema1.require_sha256(stated_digest)
+            if hash_bytes(content) != stated_digest:
+                raise DXFDigestMismatchError(hash_bytes(content), stated_digest)
+
+    @property
+    def is_schema1(self) -> bool:
+        return self.media_type in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED)
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in manifests.INDEXES
+
+    @property
+    def digest(self) -> str:
+        """What the registry knows the manifest by."""
+        return self._stated_digest or hash_bytes(self.content)
+
+    def text(self) -> str:
+        return self.content.decode("utf-8")
+
+    def config(self) -> str:
+        if self.is_schema1:
+            raise DXFDigestNotAvailableForSchema1
+        return schema1.require_sha256(self.document["config"]["digest"])
+
+    def layers(self, verify: bool) -> list[str]:
+        if self.is_schema1:
+            return schema1.verified_layers(self.content, self._stated_digest, verify)
+        return [schema1.require_sha256(layer["digest"]) for layer in self.document["layers"]]
+
+    def platforms(self) -> list[tuple[str, str]]:
+        """Platform name and digest of each entry, the first of repeated ones; entries of no platform are left out."""
+        found: dict[str, str] = {}
+        for entry in manifests.descriptors(self.document.get("manifests")):
+            if entry.platform is not None:
+                found.setdefault(entry.platform.join("/"), entry.digest)
+        return list(found.items())
+
+
+class _VerifiedChunks(Iterable[bytes]):
+    """The body of a response, verified when it has been read to its end."""
+
+    def __init__(self, response: Response, digest: str, chunk_size: int) -> None:
+        self._response = response
+        self._digest = digest
+        self._chunk_size = chunk_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        sha256 = hashlib.sha256()
+        for chunk in self._response.iter_content(self._chunk_size):
+            sha256.update(chunk)
+            yield chunk
+        got = "sha256:" + sha256.hexdigest()
+        if got != self._digest:
+            raise DXFDigestMismatchError(got, self._digest)
+
+
+def _reported(digest: str, chunks: Iterable[bytes], progress: Callable[..., None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        if chunk:
+            progress(digest, chunk)
+        yield chunk
+
+
+class _ReportingFile:
+    """A file that tells what is read of it. Has what ``requests`` looks at to know a file's length."""
+
+    def __init__(self, digest: str, file: IO[bytes], progress: Callable[..., None]) -> None:
+        self._digest = digest
+        self._file = file
+        self._progress = progress
+        self._size = int(super_len(file))  # type: ignore[no-untyped-call]
+        self.mode = "rb"
+        progress(digest, b"", self._size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(_PULL_BYTES), b"")
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        if chunk:
+            self._progress(self._digest, chunk, self._size)
+        return chunk

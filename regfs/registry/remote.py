@@ -1,0 +1,326 @@
+"""A registry as the filesystem uses it: the client core over pooled connections, with ranges and resumable uploads.
+
+Every method may be called from any thread. What a registry does not have is None or an empty answer; what went wrong
+is an exception of :mod:`regfs.registry.exceptions` or of ``requests``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from regfs.registry import manifest as manifests
+from regfs.registry import schema1
+from regfs.registry.auth import Access
+from regfs.registry.client import DXF
+from regfs.registry.exceptions import DXFDigestMismatchError, DXFError, DXFMountFailed, DXFUnauthorizedError
+from regfs.registry.manifest import Index, InvalidManifest, Manifest
+from regfs.registry.transport import (
+    NOT_FOUND,
+    UNAUTHORIZED,
+    HTTPError,
+    PooledTransport,
+    RequestException,
+    Response,
+    check_status,
+    read_into,
+)
+
+NOT_MODIFIED = 304
+_PARTIAL = 206
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_GONE = frozenset({401, 403, 404, 410})  # what a redirect target answers once it has expired
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_MANIFEST_BYTES = 2 * manifests.MAX_BYTES
+_LISTING = 1000
+
+
+class UnexpectedAnswer(DXFError):
+    """The registry answered something that the protocol does not allow; the text says what."""
+
+
+@dataclass(frozen=True)
+class NotModified:
+    """The alias still has the digest that was asked about."""
+
+
+class _PooledDXF(DXF):
+    """The client core, sending through the pool with the access that each request needs."""
+
+    pool: PooledTransport
+
+    def _send(self, method: str, url: str, **kwargs: Any) -> Response:
+        push = method.lower() not in ("get", "head")
+        kwargs.setdefault("access", Access(self._repo or "", push))
+        kwargs.setdefault("allow_redirects", True)
+        return self.pool.send(method, url, **kwargs)
+
+
+class Remote:
+    """One registry.
+
+    :param host: host name and optional port
+    :param insecure: plain HTTP
+    :param transport: sends the requests
+    """
+
+    def __init__(self, host: str, insecure: bool, transport: PooledTransport) -> None:
+        self.host = host
+        self._insecure = insecure
+        self._transport = transport
+
+    def _dxf(self, repository: str) -> _PooledDXF:
+        dxf = _PooledDXF(self.host, repository, insecure=self._insecure)
+        dxf.pool = self._transport
+        return dxf
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+    def check(self) -> None:
+        """Make sure that this is a registry that lets the user in.
+
+        :raises UnexpectedAnswer: when what answers is not a registry
+        :raises DXFUnauthorizedError: when it refuses the user
+        """
+        response = self._dxf("")._send("get", f"{'http' if self._insecure else 'https'}://{self.host}/v2/")
+        if response.status_code == UNAUTHORIZED:
+            raise DXFUnauthorizedError
+        kind = response.headers.get("Content-Type", "")
+        is_api = "Docker-Distribution-Api-Version" in response.headers or "json" in kind
+        if not response.ok or not is_api:
+            raise UnexpectedAnswer(
+                f"{self.host} answers /v2/ with status {response.status_code}, not as a registry does"
+            )
+
+    def repositories(self) -> list[str] | None:
+        """The names in the catalog; None where the registry has none, or shows it to nobody."""
+        try:
+            return list(self._dxf("").list_repos(batch_size=_LISTING))
+        except (HTTPError, DXFUnauthorizedError) as error:
+            if isinstance(error, HTTPError) and _status(error) >= 500:
+                raise
+            return None
+
+    def aliases(self, repository: str) -> list[str] | None:
+        """The aliases of a repository; None when the registry does not know it."""
+        try:
+            return list(self._dxf(repository).list_aliases(batch_size=_LISTING))
+        except HTTPError as error:
+            if _status(error) == NOT_FOUND:
+                return None
+            raise
+
+    def manifest(
+        self, repository: str, reference: str, known: str | None = None
+    ) -> Manifest | Index | NotModified | None:
+        """The manifest of an alias or digest, verified against its digest.
+
+        :param known: a digest; when the alias still has it, the answer is NotModified (RFC 9110, If-None-Match)
+        :returns: None when there is no such alias
+        :raises DXFDigestMismatchError: when the bytes are not what their digest says
+        :raises InvalidManifest: when they are no manifest
+        :raises DXFUnsupportedSchemaType: when they are one of an unknown type
+        """
+        headers = {"Accept": manifests.ACCEPT} | ({"If-None-Match": f'"{known}"'} if known else {})
+        try:
+            response = self._dxf(repository)._request("get", f"manifests/{reference}", headers=headers, stream=True)
+        except HTTPError as error:
+            if _status(error) == NOT_FOUND:
+                return None
+            raise
+        with response:
+            if response.status_code == NOT_MODIFIED:
+                return NotModified()
+            content = read_at_most(response, _MANIFEST_BYTES)
+        return verified_manifest(content, response, reference)
+
+    def manifest_digest(self, repository: str, reference: str) -> str | None:
+        """The digest that an alias has now; None when there is no such alias."""
+        try:
+            return self._dxf(repository).head_manifest_and_response(reference)[0]
+        except HTTPError as error:
+            if _status(error) == NOT_FOUND:
+                return None
+            raise
+
+    def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
+        """Give a manifest to an alias; returns its digest."""
+        headers = {"Content-Type": media_type}
+        self._dxf(repository)._request("put", f"manifests/{reference}", headers=headers, data=content, repeat=True)
+        return manifests.digest_of(content)
+
+    def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete by alias or by digest; what is not there counts as deleted."""
+        try:
+            self._dxf(repository)._request("delete", f"manifests/{reference}")
+        except HTTPError as error:
+            if _status(error) != NOT_FOUND:
+                raise
+
+    def blob_size(self, repository: str, digest: str) -> int | None:
+        """Size in bytes of a blob; None when the repository does not have it."""
+        try:
+            return self._dxf(repository).blob_size(digest)
+        except HTTPError as error:
+            if _status(error) == NOT_FOUND:
+                return None
+            raise
+
+    def mount_blob(self, repository: str, source: str, digest: str) -> bool:
+        """Let *repository* have a blob that *source* has, moving no bytes; False when the registry did not do it."""
+        dxf = self._dxf(repository)
+        query = urlencode({"mount": digest, "from": source})
+        access = Access(repository, push=True, source=source)
+        try:
+            response = dxf._request("post", f"blobs/uploads/?{query}", access=access)
+        except (HTTPError, DXFUnauthorizedError, DXFMountFailed):
+            return False
+        if response.status_code == 201:
+            return True
+        self._cancel(dxf, response)
+        return False
+
+    def _cancel(self, dxf: _PooledDXF, started: Response) -> None:
+        try:
+            dxf._base_request("delete", urljoin(started.url, started.headers["Location"]))
+        except (RequestException, DXFError, KeyError):
+            return  # the registry purges abandoned uploads by itself
+
+    def push_blob(self, repository: str, file: IO[bytes], digest: str, size: int) -> None:
+        """Upload *size* bytes of *file*, from its start, as the blob *digest*."""
+        dxf = self._dxf(repository)
+        url = dxf._upload_url(dxf._request("post", "blobs/uploads/"), digest)
+        file.seek(0)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        dxf._base_request("put", url, data=file if size else b"", headers=headers)
+
+    def source(self, repository: str, digest: str) -> BlobSource:
+        """Where the bytes of a blob come from."""
+        return BlobSource(self._dxf(repository), digest)
+
+
+class BlobSource:
+    """The content of one blob, in ranges. Remembers where the registry redirected to until that expires."""
+
+    def __init__(self, dxf: _PooledDXF, digest: str) -> None:
+        self._dxf = dxf
+        self.digest = digest
+        self._target: str | None = None
+        self._url = urljoin(dxf._base_url, f"{dxf._repo_path}/blobs/{digest}")
+
+    @contextmanager
+    def open(self, start: int, end: int, size: int) -> Iterator[Callable[[memoryview], int]]:
+        """Ask for the bytes from *start* up to *end* of a blob of *size* bytes.
+
+        Yields a function that reads the next bytes into a buffer and returns how many; 0 is the end, which may come
+        too early. Where the registry ignores the range and sends the whole blob, what comes before *start* is
+        skipped.
+
+        :raises UnexpectedAnswer: when the answer is of another range or of another size
+        :raises requests.HTTPError: when the registry refused
+        """
+        response = self._get(start, end)
+        try:
+            skip = self._skipped(response, start, end, size)
+            yield _Body(response, skip, end - start).readinto
+        finally:
+            response.close()
+
+    def _get(self, start: int, end: int) -> Response:
+        headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+        target = self._target
+        if target is not None:
+            response = self._follow(target, headers)
+            if response.status_code not in _GONE:
+                return check_status(response)
+            response.close()
+            self._target = None
+        response = self._dxf._base_request("get", self._url, headers=headers, stream=True, allow_redirects=False)
+        if response.status_code not in _REDIRECTS:
+            return response
+        response.close()
+        target = urljoin(self._url, response.headers.get("Location", ""))
+        if urlsplit(self._url).scheme == "https" and urlsplit(target).scheme != "https":
+            raise UnexpectedAnswer("the registry redirects from HTTPS to plain HTTP")
+        answer = check_status(self._follow(target, headers))
+        self._target = target
+        return answer
+
+    def _follow(self, target: str, headers: dict[str, str]) -> Response:
+        return self._dxf.pool.send("get", target, headers=headers, stream=True, access=None, allow_redirects=True)
+
+    def _skipped(self, response: Response, start: int, end: int, size: int) -> int:
+        """How many bytes of the body come before *start*."""
+        if response.status_code != _PARTIAL:
+            length = response.headers.get("Content-Length")
+            if length is not None and int(length) != size:
+                raise UnexpectedAnswer(f"{self.digest} has {length} bytes, its manifest says {size}")
+            return start
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if match is None:
+            raise UnexpectedAnswer(f"{self.digest}: a 206 without a Content-Range")
+        first, last, total = match.groups()
+        if total not in ("*", str(size)):
+            raise UnexpectedAnswer(f"{self.digest} has {total} bytes, its manifest says {size}")
+        if int(first) != start or int(last) >= end:
+            raise UnexpectedAnswer(f"{self.digest}: asked for bytes {start}-{end - 1}, got {first}-{last}")
+        return 0
+
+
+class _Body:
+    """The bytes of a response that belong to the range asked for."""
+
+    def __init__(self, response: Response, skip: int, length: int) -> None:
+        self._response = response
+        self._skip = skip
+        self._left = length
+
+    def readinto(self, buffer: memoryview) -> int:
+        waste = memoryview(bytearray(min(self._skip, 1 << 20)))
+        while self._skip:
+            passed = read_into(self._response, waste[: self._skip])
+            if not passed:
+                return 0
+            self._skip -= passed
+        count = read_into(self._response, buffer[: self._left]) if self._left else 0
+        self._left -= count
+        return count
+
+
+def read_at_most(response: Response, limit: int) -> bytes:
+    """The decoded body of a streamed response.
+
+    :raises UnexpectedAnswer: when it is longer than *limit* bytes
+    """
+    content = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        content += chunk
+        if len(content) > limit:
+            raise UnexpectedAnswer(f"an answer of more than {limit} bytes")
+    return bytes(content)
+
+
+def verified_manifest(content: bytes, response: Response, reference: str) -> Manifest | Index:
+    """Parse what came for *reference*, checked against the digest in it or in the response."""
+    stated = reference if ":" in reference else response.headers.get("Docker-Content-Digest")
+    document = manifests.load(content)
+    content_type = response.headers.get("Content-Type")
+    if manifests.kind(document, content_type) in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED):
+        return schema1.parse(content, stated)
+    parsed = manifests.parse(content, content_type, stated)
+    if stated is not None and parsed.digest != stated:
+        raise DXFDigestMismatchError(parsed.digest, stated)
+    return parsed
+
+
+def _status(error: HTTPError) -> int:
+    return error.response.status_code if error.response is not None else 0
+
+
+__all__ = ["BlobSource", "InvalidManifest", "NotModified", "Remote", "UnexpectedAnswer"]

@@ -1,0 +1,221 @@
+"""Sending requests: sessions, TLS, retries, redirects and the one status check. The owner of ``requests``.
+
+Two ways of sending. :class:`Sessions` is what :class:`regfs.DXF` documents: a session per entered context, else one
+per request, no retries. :class:`PooledTransport` is the filesystem's: one pool of connections for all threads,
+timeouts, retries with backoff and jitter, and tokens renewed in the middle.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests import HTTPError, RequestException, Response
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.exceptions import ConnectionError as ConnectionFailed
+from requests.exceptions import SSLError, Timeout
+from requests.utils import super_len
+from urllib3.exceptions import HTTPError as Interrupted
+from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
+from urllib3.util import Retry
+
+from regfs.registry.auth import Access, Authorizer, Credential
+from regfs.registry.exceptions import DXFUnauthorizedError
+
+__all__ = [
+    "ConnectionFailed",
+    "HTTPError",
+    "PooledTransport",
+    "RequestException",
+    "Response",
+    "SSLError",
+    "Sessions",
+    "Timeout",
+    "check_status",
+    "read_into",
+    "rewind",
+    "super_len",
+]
+
+UNAUTHORIZED = 401
+NOT_FOUND = 404
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
+_CONNECTIONS = 16  # per host, for all threads of a mount
+_RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
+_TOKEN_BYTES = 1 << 20
+
+
+def check_status(response: Response) -> Response:
+    """Return a response that is not an error.
+
+    :raises DXFUnauthorizedError: for a 401
+    :raises HTTPError: for any other 4xx or 5xx
+    """
+    if response.status_code == UNAUTHORIZED:
+        response.close()
+        raise DXFUnauthorizedError
+    response.raise_for_status()
+    return response
+
+
+def read_into(response: Response, buffer: memoryview) -> int:
+    """Read the next bytes of a streamed body into *buffer*; returns how many, 0 at the end.
+
+    :raises Timeout: when none came in time
+    :raises ConnectionFailed: when the connection was cut
+    """
+    try:
+        return int(response.raw.readinto(buffer) or 0)
+    except (ReadTimeoutError, TimeoutError):
+        raise Timeout(f"no bytes from {response.url.partition('?')[0]} in time") from None
+    except (Interrupted, OSError) as error:
+        raise ConnectionFailed(f"the transfer was cut ({type(error).__name__})") from None
+
+
+class Sessions:
+    """The session of each entered context, innermost first; outside of any, one per request."""
+
+    def __init__(self, entered: tuple[requests.Session, ...] = ()) -> None:
+        self._entered = list(entered)
+
+    def current(self) -> Sessions:
+        """Sessions that go on using the innermost session of these."""
+        return Sessions(tuple(self._entered[-1:]))
+
+    def enter(self) -> None:
+        """Begin a session; its connections are kept until :meth:`leave`."""
+        self._entered.append(requests.Session())
+
+    def leave(self) -> None:
+        """Close the innermost session and its connections."""
+        self._entered.pop().close()
+
+    def send(self, method: str, url: str, **kwargs: Any) -> Response:
+        """Send one request and return its response, whatever its status.
+
+        :raises RequestException: when there was no response
+        """
+        request = self._entered[-1].request if self._entered else requests.request
+        if kwargs.get("verify") is not False:
+            return request(method, url, **kwargs)
+        with warnings.catch_warnings():  # not verifying was asked for
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+            return request(method, url, **kwargs)
+
+
+class _Authorization(AuthBase):
+    """Sets the header itself, so that a .netrc never replaces it."""
+
+    def __init__(self, header: str | None) -> None:
+        self._header = header
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._header is not None:
+            request.headers["Authorization"] = self._header
+        return request
+
+
+class PooledTransport:
+    """Requests to one registry from any number of threads.
+
+    Built after a fork, never before: connections and locks do not survive one.
+
+    :param verify: as ``requests`` has it: True, False or the path of a CA bundle
+    :param cert: client certificate and key files
+    :param timeout: seconds to wait for a connection, and for each further answer of the registry
+    :param retries: how often a request that can safely be repeated is repeated
+    :param credential: who to be for a repository
+    :param may_send_credentials: whether they may travel on this connection
+    """
+
+    def __init__(
+        self,
+        *,
+        verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        credential: Callable[[str], Credential | None] = lambda repository: None,
+        may_send_credentials: bool = True,
+    ) -> None:
+        self._timeout = (min(timeout, 10.0), timeout)
+        self._repeating = self._session(verify, cert, retries)
+        self._single = self._session(verify, cert, 0)
+        self.authorizer = Authorizer(self._ask_token, credential, may_send_credentials)
+        if verify is False:
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+
+    def _session(self, verify: bool | str, cert: tuple[str, str] | None, retries: int) -> requests.Session:
+        session = requests.Session()
+        session.verify, session.cert = verify, cert
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        retry = Retry(
+            total=retries,
+            connect=min(retries, 1),
+            redirect=0,
+            allowed_methods=None,
+            status_forcelist=_TRANSIENT,
+            backoff_factor=0.2,
+            backoff_jitter=0.2,
+            backoff_max=5,
+            raise_on_status=False,
+            retry_after_max=_RETRY_AFTER_MAX,
+        )
+        adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS, pool_block=True, max_retries=retry)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+    def send(self, method: str, url: str, *, access: Access | None = None, **kwargs: Any) -> Response:
+        """Send one request, with what *access* needs, and return its response, whatever its status.
+
+        Repeated on connection errors, 429 and transient 5xx where a repeat is safe; one more time with a new token
+        after a 401. Arguments are those of ``requests.Session.request``; ``repeat`` overrides whether it is safe.
+
+        :param access: what the request needs to be allowed to do; None sends no credentials
+        :raises RequestException: when there was no response
+        :raises DXFUnauthorizedError: when the registry refused and there is nothing else to offer
+        """
+        repeat = kwargs.pop("repeat", method.upper() in _REPEATABLE)
+        session = self._repeating if repeat else self._single
+        kwargs.setdefault("timeout", self._timeout)
+        if access is None:
+            return session.request(method, url, auth=_Authorization(None), **kwargs)
+        used = self.authorizer.header(access)
+        response = session.request(method, url, auth=_Authorization(used), **kwargs)
+        if response.status_code != UNAUTHORIZED:
+            return response
+        response.close()
+        header = self.authorizer.renew(access, response.headers.get("WWW-Authenticate", ""), used)
+        rewind(kwargs.get("data"))
+        return session.request(method, url, auth=_Authorization(header), **kwargs)
+
+    def _ask_token(self, url: str, headers: Mapping[str, str]) -> object:
+        authorization = _Authorization(headers.get("Authorization"))
+        response = self._repeating.get(
+            url, auth=authorization, timeout=self._timeout, allow_redirects=False, stream=True
+        )
+        with check_status(response):
+            content = response.raw.read(_TOKEN_BYTES, decode_content=True)
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            raise DXFUnauthorizedError from None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._repeating.close()
+        self._single.close()
+
+
+def rewind(data: object) -> None:
+    """Put a file that has been sent back to its start, for the second try."""
+    seek = getattr(data, "seek", None)
+    if seek is not None:
+        seek(0)
