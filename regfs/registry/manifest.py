@@ -73,7 +73,7 @@ class Descriptor:
     digest: str
     size: int
     media_type: str = BLOB_MEDIA_TYPE
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     platform: Platform | None = None
 
     @property
@@ -265,7 +265,13 @@ def edit_layers(content: bytes, remove: frozenset[Descriptor], add: Mapping[Desc
     old = document.get("layers")
     if old is not None and not isinstance(old, list):
         raise InvalidManifest("its layers are not a list")
-    replacements = {place: layer for layer, place in add.items() if place is not None}
+    replacements: dict[Descriptor, Descriptor] = {}
+    last = []
+    for layer, place in add.items():
+        if place is None or place in replacements:
+            last.append(layer)
+        else:
+            replacements[place] = layer
     layers = []
     for item in old or []:
         known = descriptor(item)
@@ -273,8 +279,7 @@ def edit_layers(content: bytes, remove: frozenset[Descriptor], add: Mapping[Desc
             layers.append(_renewed(item, replacements.pop(known)))
         elif known is None or known not in remove:
             layers.append(item)
-    layers += [layer.to_json() for layer in replacements.values()]
-    layers += [layer.to_json() for layer, place in add.items() if place is None]
+    layers += [layer.to_json() for layer in (*replacements.values(), *last)]
     return _dump({**document, "layers": layers})
 
 
@@ -286,4 +291,7 @@ def _renewed(item: dict[str, Any], layer: Descriptor) -> dict[str, Any]:
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only write as an escape
+        return json.dumps(document, separators=(",", ":")).encode()
