@@ -296,8 +296,8 @@ class DXF(DXFBase):
             return digest
         url = self._upload_url(self._request("post", "blobs/uploads/"), digest)
         if filename is None:
-            chunks = data or ()
-            body: object = _reported(digest, chunks, progress) if progress else chunks
+            chunks = () if data is None else data
+            body: object = _reported(digest, chunks, progress) if progress else _streamed(chunks)
             self._base_request("put", url, data=body)
         else:
             with open(filename, "rb") as file:
@@ -586,6 +586,11 @@ class _VerifiedChunks(Iterable[bytes]):
         got = "sha256:" + sha256.hexdigest()
         if got != self._digest:
             raise DXFDigestMismatchError(got, self._digest)
+
+
+def _streamed(chunks: Iterable[bytes]) -> Iterable[bytes]:
+    """*chunks* as ``requests`` takes a body: it would make a form of a list."""
+    return chunks if isinstance(chunks, bytes) else iter(chunks)
 
 
 def _reported(digest: str, chunks: Iterable[bytes], progress: Callable[..., None]) -> Iterator[bytes]:

@@ -1,0 +1,521 @@
+"""From a digest to bytes: fetched once, in ranges as they are read, verified, kept in the cache.
+
+A :class:`Fetcher` hands out readers. Readers of one blob share a :class:`_Download`, which runs transfers: range
+requests that fill consecutive chunks. A reader waits for the transfer that covers its bytes, or starts one. A handle
+that reads on and on opens a window of transfers ahead of it, which doubles with each chunk it passes.
+
+Locks, outermost first: ``Fetcher._lock``, ``_Download._changed``. Neither is held across the network or the disk's data.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Protocol
+
+from regfs.cache import CHUNK, SMALL, BlobCache, MemoryBlob, SparseBlob
+from regfs.registry.exceptions import DXFDigestMismatchError
+from regfs.registry.manifest import Descriptor
+from regfs.registry.transport import ConnectionFailed, Timeout
+
+log = logging.getLogger(__name__)
+
+_WINDOW = 64  # chunks that a window grows to
+_PIECE = 4  # chunks that one request ahead of the reader asks for, at most
+_AHEAD = 8  # requests ahead of readers at a time, all handles together
+_DEMANDED = 4  # requests that a reader waits for at a time
+_ATTEMPTS = 5  # in a row without a byte
+_NEAR = 1 << 20  # bytes; the kernel's reads arrive out of order by less
+_FIRST_PIECE, _LAST_PIECE = 64 << 10, CHUNK  # bytes read from the network at a time: small when slow, large when fast
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+class Source(Protocol):
+    """Where a blob's bytes come from; :class:`regfs.registry.remote.BlobSource` is one."""
+
+    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Callable[[memoryview], int]]:
+        """Yield a function that reads the bytes from *start* up to *end*, in order."""
+
+
+class Reader(Protocol):
+    """One open handle on a blob."""
+
+    size: int
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill *buffer* from *offset* on; returns how many bytes, fewer only at the end of the blob."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class _WholeReader:
+    """A blob that is in the cache: no request, no lock."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self.size = size
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        return os.preadv(self._fd, [buffer], offset)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Fetcher:
+    """Hands out readers of blobs.
+
+    :param cache: where the bytes are kept
+    :param source: from a repository and a digest, where the bytes come from
+    :param strict: fetch and verify every blob whole before any byte of it is served
+    """
+
+    def __init__(self, cache: BlobCache, source: Callable[[str, str], Source], strict: bool = False) -> None:
+        self._cache = cache
+        self._source = source
+        self._strict = strict
+        self._lock = threading.Lock()
+        self._downloads: dict[tuple[str, int], _Download] = {}
+        self.demanded = ThreadPoolExecutor(_DEMANDED, "regfs-fetch")
+        self.ahead = ThreadPoolExecutor(_AHEAD, "regfs-ahead")
+
+    def open(self, repository: str, blob: Descriptor) -> Reader:
+        """A reader of *blob*; for a small one, or with strict verification, when it has been fetched and verified.
+
+        :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
+        :raises requests.RequestException: when they could not be fetched
+        """
+        key = (blob.digest, blob.size)
+        with self._lock:
+            download = self._downloads.get(key)
+            if download is None:
+                fd = self._cache.open(blob.digest, blob.size)
+                if fd is not None:
+                    return _WholeReader(fd, blob.size)
+                download = _Download(self, self._storage(blob), self._source(repository, blob.digest), self._ended)
+                self._downloads[key] = download
+            download.hold()
+        reader = _LazyReader(download)
+        if self._strict or blob.size <= SMALL:
+            try:
+                download.wait_until_whole()
+            except BaseException:
+                reader.close()
+                raise
+        return reader
+
+    def _storage(self, blob: Descriptor) -> SparseBlob | MemoryBlob:
+        try:
+            return self._cache.sparse(blob.digest, blob.size)
+        except OSError as error:
+            log.warning("%s is read uncached: %s", blob.digest, error.strerror)
+            return MemoryBlob(blob.digest, blob.size)
+
+    def _ended(self, download: _Download) -> bool:
+        """Forget a download that nobody holds any more; False when somebody took hold of it just now."""
+        with self._lock:
+            if download.held or download.closed:
+                return False
+            download.closed = True
+            self._forget(download)
+            return True
+
+    def forget(self, download: _Download) -> None:
+        """Let the next open of the blob begin anew."""
+        with self._lock:
+            self._forget(download)
+
+    def _forget(self, download: _Download) -> None:
+        key = (download.digest, download.size)
+        if self._downloads.get(key) is download:
+            del self._downloads[key]
+
+    def close(self) -> None:
+        """Stop every transfer."""
+        for pool in (self.ahead, self.demanded):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(eq=False)
+class _Window:
+    """How far ahead of one handle to fetch, from how it has read so far. Used under the download's lock."""
+
+    next: int = 0  # the offset that goes on from the last read
+    reached: int = -1  # the last chunk of the reading in order
+    chunks: int = 0  # how many chunks to fetch ahead
+    turns: int = 0  # how often the handle has gone elsewhere
+
+    def passed(self, offset: int, end: int) -> bool:
+        """Note a read; whether it went on, in order, into another chunk."""
+        last = (end - 1) // CHUNK
+        if abs(offset - self.next) > _NEAR:
+            self.chunks, self.reached, self.next = 0, last, end
+            self.turns += 1
+            return False
+        self.next = max(self.next, end)
+        if last <= self.reached:
+            return False
+        if self.reached >= 0:
+            self.chunks = min(_WINDOW, max(1, self.chunks * 2))
+        self.reached = last
+        return self.chunks > 0
+
+
+@dataclass(eq=False)
+class _Transfer:
+    """One range request: the chunks from *first* up to *end*."""
+
+    first: int
+    end: int
+    window: _Window | None = None  # whose window it belongs to; None: a reader waits for it
+    turn: int = 0
+    position: int = 0  # every byte before it is there
+    error: Exception | None = None
+    claimed: list[int] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> bool:
+        return self.window is None or self.window.turns == self.turn
+
+
+class _LazyReader:
+    """One handle on a blob that is being downloaded."""
+
+    def __init__(self, download: _Download) -> None:
+        self._download = download
+        self._window = _Window()
+        self.size = download.size
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        return self._download.read_into(buffer, offset, self._window)
+
+    def close(self) -> None:
+        self._download.drop()
+
+
+class _Download:
+    """A blob on its way into the cache, shared by its readers and its transfers, each of which holds it."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        storage: SparseBlob | MemoryBlob,
+        source: Source,
+        ended: Callable[[_Download], bool],
+    ) -> None:
+        self.digest = storage.digest
+        self.size = storage.size
+        self.held = 0
+        self.closed = False
+        self._readers = 0
+        self._fetcher = fetcher
+        self._storage = storage
+        self._left: list[SparseBlob] = []
+        self._source = source
+        self._ended = ended
+        self._changed = threading.Condition()
+        self._transfers: list[_Transfer] = []
+        self._hasher = hashlib.new(self.digest.partition(":")[0])
+        self._hashed = 0  # chunks
+        self._hashing = False
+        self._verified = False
+        self._failure: DXFDigestMismatchError | None = None
+
+    def hold(self) -> None:
+        """One more reader."""
+        with self._changed:
+            self.held += 1
+            self._readers += 1
+
+    def drop(self) -> None:
+        """One reader less; when nobody is left the files are closed."""
+        with self._changed:
+            self._readers -= 1
+            for transfer in self._transfers if self._readers == 0 else ():
+                transfer.window = _NOBODY
+        self._drop()
+
+    def _drop(self) -> None:
+        with self._changed:
+            self.held -= 1
+            last = self.held == 0
+        if last and self._ended(self):
+            for storage in (self._storage, *self._left):
+                storage.close()
+
+    def read_into(self, buffer: memoryview, offset: int, window: _Window) -> int:
+        """Fill *buffer* from *offset* on, waiting for what is not there yet."""
+        end = min(offset + len(buffer), self.size)
+        self._require_not_failed()
+        if end <= offset:
+            return 0
+        if self._verified and not self._left:
+            return self._storage.read_into(buffer, offset)
+        with self._changed:
+            if window.passed(offset, end):
+                self._fetch_ahead(window)
+        buffer = buffer[: end - offset]
+        while True:
+            self._wait_for(offset, end)
+            if end == self.size and self._storage.missing(0, self._storage.chunks - 1) is None:
+                self._wait_until_verified()
+            if self._storage.read_into(buffer, offset) == len(buffer):
+                return len(buffer)
+
+    def wait_until_whole(self) -> None:
+        """Fetch everything and verify it.
+
+        :raises DXFDigestMismatchError: when the bytes are not the blob's
+        :raises OSError: ENOSPC when there is no room to have it whole
+        """
+        for _ in range(2):  # the second time in memory, when the disk filled up in the first
+            self._fetch_whole()
+            self._wait_until_verified()
+            if self._verified:
+                return
+        raise OSError(errno.ENOSPC, f"no room to verify {self.digest} whole")
+
+    def _fetch_whole(self) -> None:
+        window = _Window(chunks=SMALL // CHUNK)
+        with self._changed:
+            self._fetch_ahead(window)
+        for offset in range(0, self.size, CHUNK):
+            end = min(offset + CHUNK, self.size)
+            with self._changed:
+                if window.passed(offset, end):
+                    self._fetch_ahead(window)
+            self._wait_for(offset, end)
+
+    def _require_not_failed(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _fetch_ahead(self, window: _Window) -> None:
+        """Start transfers for what is missing of the window. Called under the lock."""
+        first = window.reached + 1
+        ahead = min(window.chunks, SMALL // CHUNK) if isinstance(self._storage, MemoryBlob) else window.chunks
+        last = min(first + ahead, self._storage.chunks) - 1
+        piece = _PIECE if self.size > SMALL else _WINDOW
+        while first <= last:
+            missing = self._storage.missing(first, last)
+            if missing is None:
+                return
+            covering = self._covering(missing)
+            if covering is not None:
+                first = covering.end
+                continue
+            end = missing + 1
+            while end <= last and end - missing < piece and not self._storage.has(end) and not self._covering(end):
+                end += 1
+            self._start(_Transfer(missing, end, window, window.turns, missing * CHUNK), self._fetcher.ahead)
+            first = end
+
+    def _covering(self, chunk: int) -> _Transfer | None:
+        return next((t for t in self._transfers if t.first <= chunk < t.end), None)
+
+    def _start(self, transfer: _Transfer, pool: ThreadPoolExecutor) -> None:
+        self._transfers.append(transfer)
+        self.held += 1
+        pool.submit(self._run, transfer)
+
+    def _wait_for(self, offset: int, end: int) -> None:
+        """Return when the bytes from *offset* up to *end* are there.
+
+        :raises: what the transfer that was to bring them failed with
+        """
+        for chunk in range(offset // CHUNK, (end - 1) // CHUNK + 1):
+            if not self._storage.has(chunk):
+                with self._changed:
+                    self._wait_for_chunk(chunk, min(end, (chunk + 1) * CHUNK))
+
+    def _wait_for_chunk(self, chunk: int, upto: int) -> None:
+        while True:
+            self._require_not_failed()
+            if self._storage.has(chunk):
+                return
+            transfer = self._covering(chunk)
+            if transfer is None:
+                transfer = _Transfer(chunk, chunk + 1, position=chunk * CHUNK)
+                self._start(transfer, self._fetcher.demanded)
+            if transfer.position >= upto:
+                return
+            self._changed.wait()
+            if transfer.error is not None:
+                raise transfer.error
+
+    def _run(self, transfer: _Transfer) -> None:
+        try:
+            self._claim(transfer)
+            if transfer.claimed:
+                self._transfer(transfer)
+        except Exception as error:  # noqa: BLE001 - it is handed to whoever waits for the bytes
+            self._fail(transfer, error)
+        finally:
+            for chunk in transfer.claimed:
+                self._storage.release(chunk)
+            with self._changed:
+                self._transfers.remove(transfer)
+                self._changed.notify_all()
+            self._drop()
+
+    def _fail(self, transfer: _Transfer, error: Exception) -> None:
+        """Those who wait get the error; for a transfer ahead of its reader, they try again themselves."""
+        with self._changed:
+            if transfer.window is None:
+                transfer.error = error
+        log.debug("%s: chunks %d-%d: %s", self.digest, transfer.first, transfer.end - 1, error)
+
+    def _claim(self, transfer: _Transfer) -> None:
+        """Take the chunks of a transfer that no other process has, or is fetching: a run from its first one."""
+        for chunk in range(transfer.first, transfer.end):
+            demanded = transfer.window is None and chunk == transfer.first
+            if not self._storage.claim(chunk, wait=demanded):
+                return
+            if self._storage.has(chunk):
+                self._storage.release(chunk)
+                return
+            transfer.claimed.append(chunk)
+
+    def _transfer(self, transfer: _Transfer) -> None:
+        end = min((transfer.claimed[-1] + 1) * CHUNK, self.size)
+        buffer = memoryview(bytearray(min(CHUNK, end - transfer.position)))
+        failures = 0
+        while transfer.position < end and transfer.wanted:
+            before = transfer.position
+            try:
+                with self._source.open(before, end, self.size) as read:
+                    self._receive(transfer, end, buffer, read)
+                    if transfer.position < end and transfer.wanted:
+                        raise ConnectionFailed(f"{self.digest} ended at byte {transfer.position} of {end}")
+            except (ConnectionFailed, Timeout) as error:
+                failures = 1 if transfer.position > before else failures + 1
+                if failures >= _ATTEMPTS:
+                    raise
+                log.info("%s: resumed at byte %d: %s", self.digest, transfer.position, error)
+                threading.Event().wait(random.uniform(0.5, 1) * 0.1 * 2**failures)  # noqa: S311 - jitter
+
+    def _receive(
+        self, transfer: _Transfer, end: int, buffer: memoryview, read: Callable[[memoryview], int]
+    ) -> None:
+        piece = _FIRST_PIECE
+        while transfer.position < end and transfer.wanted:
+            start = transfer.position % CHUNK
+            began = monotonic()
+            count = read(buffer[start : start + piece])
+            if not count:
+                return
+            took = monotonic() - began
+            piece = min(_LAST_PIECE, piece * 2) if took < 0.005 else max(_FIRST_PIECE, piece // 2) if took > 0.1 else piece
+            self._write(buffer[start : start + count], transfer.position)
+            self._moved(transfer, transfer.position + count, buffer)
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        try:
+            self._storage.write(data, offset)
+        except OSError as error:
+            if error.errno not in _FULL or isinstance(self._storage, MemoryBlob):
+                raise
+            self._leave_disk(error)
+            self._storage.write(data, offset)
+
+    def _leave_disk(self, error: OSError) -> None:
+        """Go on in memory. What was on disk stays there for a better day."""
+        log.warning("%s is read uncached: %s", self.digest, error.strerror)
+        with self._changed:
+            if isinstance(self._storage, SparseBlob):
+                self._storage.release_all()
+                self._left.append(self._storage)
+                self._storage = MemoryBlob(self.digest, self.size)
+
+    def _moved(self, transfer: _Transfer, position: int, buffer: memoryview) -> None:
+        chunk = (position - 1) // CHUNK
+        whole = position == min((chunk + 1) * CHUNK, self.size)
+        if whole:
+            self._storage.mark(chunk)
+            self._storage.release(chunk)
+        with self._changed:
+            transfer.position = position
+            self._changed.notify_all()
+        if whole:
+            self._hash(chunk, buffer)
+
+    def _hash(self, fresh: int = -1, buffer: memoryview | None = None) -> None:
+        """Move the frontier of the hash over the chunks that are there, one thread at a time.
+
+        :param fresh: a chunk whose bytes are still in *buffer*
+        """
+        while self._may_hash():
+            start = self._hashed * CHUNK
+            length = min(CHUNK, self.size - start)
+            if self._hashed == fresh and buffer is not None:
+                self._hasher.update(buffer[:length])
+            else:
+                again = memoryview(bytearray(length))
+                if self._storage.read_into(again, start) != length:
+                    self._hashing = False
+                    return
+                self._hasher.update(again)
+            with self._changed:
+                self._hashed += 1
+                self._hashing = False
+        if self._failure is not None:
+            self._fetcher.forget(self)
+
+    def _may_hash(self) -> bool:
+        with self._changed:
+            if self._hashing or self._verified or self._failure is not None:
+                return False
+            if self._hashed == self._storage.chunks:
+                self._judge()
+                return False
+            self._hashing = self._storage.has(self._hashed)
+            return self._hashing
+
+    def _judge(self) -> None:
+        """Compare. Called under the lock, once, when every byte has been hashed."""
+        got = f"{self._hasher.name}:{self._hasher.hexdigest()}"
+        if got == self.digest:
+            self._verified = True
+            self.held += 1
+            self._fetcher.demanded.submit(self._publish)
+        else:
+            self._failure = DXFDigestMismatchError(got, self.digest)
+            log.error("the registry sent bytes of digest %s for %s; they are dropped", got, self.digest)
+            self._storage.discard()
+        self._changed.notify_all()
+
+    def _publish(self) -> None:
+        try:
+            self._storage.publish()
+        except OSError as error:
+            log.warning("%s is not kept in the cache: %s", self.digest, error.strerror)
+        finally:
+            self._drop()
+
+    def _wait_until_verified(self) -> None:
+        """Return when all bytes, which are all there, have been hashed and are the blob's.
+
+        Also when they cannot be hashed, because memory has let chunks go; ``_verified`` says which.
+
+        :raises DXFDigestMismatchError: when they are not
+        """
+        while True:
+            self._hash()
+            with self._changed:
+                self._require_not_failed()
+                if self._verified or (isinstance(self._storage, MemoryBlob) and not self._hashing):
+                    return
+                self._changed.wait(0.1)  # another thread hashes
+
+
+_NOBODY = _Window(turns=-1)  # the window of a transfer that nobody waits for any more
