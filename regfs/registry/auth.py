@@ -19,8 +19,9 @@ from regfs.registry.exceptions import DXFAuthInsecureError, DXFUnauthorizedError
 from regfs.singleflight import SingleFlight
 
 CATALOG_SCOPE = "registry:catalog:*"
-_PART = re.compile(r"""[\s,]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?""")
+_PART = re.compile(r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*(=)\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?""")
 _DEFAULT_LIFETIME = 60.0  # seconds; the token specification's default where expires_in is missing
+_MAX_LIFETIME = 86400.0  # seconds
 _MARGIN = 10.0  # seconds before its expiry that a token is no longer used
 
 
@@ -31,8 +32,8 @@ def parse_challenges(header: str) -> dict[str, dict[str, str]]:
     """
     challenges: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
-    for name, value in _PART.findall(header):
-        if value:
+    for name, equals, value in _PART.findall(header):
+        if equals:
             current.setdefault(name.lower(), _unquoted(value))
         else:
             current = challenges.setdefault(name.lower(), {})
@@ -54,9 +55,12 @@ def token_url(bearer: Mapping[str, str], scopes: Sequence[str], auth_host: str |
     :param bearer: parameters of the Bearer challenge
     :param scopes: what the token is for, such as ``repository:name:pull,push``
     :param auth_host: host to ask instead of the one that the challenge names
-    :raises DXFUnauthorizedError: when the challenge names no realm
+    :raises DXFUnauthorizedError: when the challenge names no realm that is a URL
     """
-    realm = urlsplit(bearer.get("realm", ""))
+    try:
+        realm = urlsplit(bearer.get("realm", ""))
+    except ValueError:
+        raise DXFUnauthorizedError from None
     if not realm.netloc:
         raise DXFUnauthorizedError
     query = parse_qsl(realm.query)
@@ -90,7 +94,7 @@ def token_in(document: object) -> str:
 
 def _lifetime(document: object) -> float:
     value = document.get("expires_in") if isinstance(document, dict) else None
-    return float(value) if isinstance(value, int | float) and value > 0 else _DEFAULT_LIFETIME
+    return float(min(value, _MAX_LIFETIME)) if isinstance(value, int | float) and value > 0 else _DEFAULT_LIFETIME
 
 
 @dataclass(frozen=True)

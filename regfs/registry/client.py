@@ -475,7 +475,7 @@ class DXF(DXFBase):
         """
         fetched = self._fetch(alias)
         if fetched.is_index:
-            deleted: list[str] | dict[str, str] = {name: digest for name, digest in fetched.platforms()}
+            deleted: list[str] | dict[str, str] = dict(fetched.platforms())
         else:
             deleted = fetched.layers(True)
         self._request("delete", f"manifests/{fetched.digest}")

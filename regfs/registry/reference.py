@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
@@ -111,11 +112,22 @@ def parse_reference(text: str) -> Reference:
 def _require_host(text: str, host: str) -> None:
     if not host:
         raise InvalidReference(f"{text!r} names no host; the form is {FORM}")
-    if not _HOST.fullmatch(host):
+    if not _is_host(host):
         raise InvalidReference(f"{text!r}: {host!r} is not a host name with an optional port; the form is {FORM}")
-    port = urlsplit(f"//{host}").netloc.rpartition(":")[2]
-    if port.isdigit() and ":" in host.rpartition("]")[2] and not 0 < int(port) < 65536:
+    _, separator, port = host.rpartition("]")[2].partition(":")
+    if separator and not 0 < int(port) < 65536:
         raise InvalidReference(f"{text!r}: port {port} is out of range (1 to 65535)")
+
+
+def _is_host(host: str) -> bool:
+    if not _HOST.fullmatch(host):
+        return False
+    if host.startswith("["):
+        try:
+            IPv6Address(host[1:].partition("]")[0])
+        except ValueError:
+            return False
+    return True
 
 
 def _parse_path(text: str, path: str) -> tuple[str, str | None]:
@@ -130,11 +142,13 @@ def _parse_path(text: str, path: str) -> tuple[str, str | None]:
         name, _, alias = name.rpartition(":")
         if not is_alias(alias):
             raise InvalidReference(
-                f"{text!r}: {alias!r} is not an alias; letters, digits, '.', '_' and '-', at most 128, not first '.' or '-'"
+                f"{text!r}: {alias!r} is not an alias; "
+                "letters, digits, '.', '_' and '-', at most 128, not first '.' or '-'"
             )
     if not is_repository(name):
         hint = f"; did you mean {name.lower()!r}?" if is_repository(name.lower()) else ""
         raise InvalidReference(
-            f"{text!r}: {name!r} is not a repository name: lowercase letters and digits, joined by '.', '_', '-', '/'{hint}"
+            f"{text!r}: {name!r} is not a repository name: "
+            f"lowercase letters and digits, joined by '.', '_', '-', '/'{hint}"
         )
     return name, alias
