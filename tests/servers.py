@@ -53,9 +53,11 @@ class Server:
     def __init__(self, respond: Respond, tls: ssl.SSLContext | None = None) -> None:
         self.exchanges: list[tuple[Request, Answer]] = []
         self.connections = 0
+        self._open = 0
+        self._changed = threading.Condition()
         self._respond = respond
         self._http = _Listener(("127.0.0.1", 0), _handler(self))
-        self._http.opened = self._count
+        self._http.server = self
         if tls:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self.host = f"localhost:{self._http.server_address[1]}"
@@ -73,8 +75,22 @@ class Server:
         """The requests so far, in order."""
         return [request for request, _ in self.exchanges]
 
-    def _count(self) -> None:
-        self.connections += 1
+    def opened(self) -> None:
+        """Count a connection."""
+        with self._changed:
+            self.connections += 1
+            self._open += 1
+
+    def closed(self) -> None:
+        """Count a connection that ended."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def all_closed(self, within: float = 5.0) -> bool:
+        """Whether the clients close all connections within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == 0, within)
 
     def stop(self) -> None:
         """Stop listening."""
@@ -94,11 +110,15 @@ class Server:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    opened: Callable[[], None]
+    server: Server
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.opened()
+        self.server.opened()
         super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.server.closed()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no error of the server's."""

@@ -50,6 +50,14 @@ def proxy(plain: Registry, serve: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
+def front(registry: Registry, serve: Callable[..., Server]) -> Server:
+    """A server that passes everything on to a registry of each kind, itself over TLS where that is."""
+    if not registry.tls:
+        return serve(forward(registry.host))
+    return serve(forward(registry.host, registry.lab.client_context()), registry.lab.server_context())
+
+
+@pytest.fixture
 def blob(tmp_path: Path) -> Callable[[bytes], str]:
     """Write a file and return its name."""
 
