@@ -32,6 +32,7 @@ from regfs.registry.transport import (
     Response,
     Sessions,
     check_status,
+    release,
     rewind,
     super_len,
 )
@@ -146,6 +147,7 @@ class DXFBase:
             before = self._headers
             self._auth(self, response)
             if self._headers != before:
+                release(response)
                 rewind(kwargs.get("data"))
                 response = self._send(method, url, headers={**(headers or {}), **self._headers}, **kwargs)
         return check_status(response)
@@ -296,9 +298,7 @@ class DXF(DXFBase):
             return digest
         url = self._upload_url(self._request("post", "blobs/uploads/"), digest)
         if filename is None:
-            chunks = () if data is None else data
-            body: object = _reported(digest, chunks, progress) if progress else _streamed(chunks)
-            self._base_request("put", url, data=body)
+            self._base_request("put", url, data=_body(digest, () if data is None else data, progress))
         else:
             with open(filename, "rb") as file:
                 self._base_request("put", url, data=_ReportingFile(digest, file, progress) if progress else file)
@@ -588,16 +588,26 @@ class _VerifiedChunks(Iterable[bytes]):
             raise DXFDigestMismatchError(got, self._digest)
 
 
-def _streamed(chunks: Iterable[bytes]) -> Iterable[bytes]:
-    """*chunks* as ``requests`` takes a body: it would make a form of a list."""
-    return chunks if isinstance(chunks, bytes) else iter(chunks)
+def _body(digest: str, data: Iterable[bytes], progress: Callable[..., None] | None) -> object:
+    """*data* as ``requests`` takes a body: it would make a form of a list."""
+    if progress is None and (isinstance(data, bytes) or hasattr(data, "read")):
+        return data
+    return _Chunks(digest, (data,) if isinstance(data, bytes) else data, progress)
 
 
-def _reported(digest: str, chunks: Iterable[bytes], progress: Callable[..., None]) -> Iterator[bytes]:
-    for chunk in chunks:
-        if chunk:
-            progress(digest, chunk)
-        yield chunk
+class _Chunks(Iterable[bytes]):
+    """Chunks that tell what is taken of them. Can be sent twice when they can be iterated over twice."""
+
+    def __init__(self, digest: str, chunks: Iterable[bytes], progress: Callable[..., None] | None) -> None:
+        self._digest = digest
+        self._chunks = chunks
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if chunk and self._progress:
+                self._progress(self._digest, chunk)
+            yield chunk
 
 
 class _ReportingFile:

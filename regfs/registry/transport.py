@@ -7,6 +7,7 @@ timeouts, retries with backoff and jitter, and tokens renewed in the middle.
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ __all__ = [
     "Timeout",
     "check_status",
     "read_into",
+    "release",
     "rewind",
     "super_len",
 ]
@@ -49,6 +51,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _CONNECTIONS = 16  # per host, for all threads of a mount
 _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
 _TOKEN_BYTES = 1 << 20
+_ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
 
 
 def check_status(response: Response) -> Response:
@@ -57,11 +60,22 @@ def check_status(response: Response) -> Response:
     :raises DXFUnauthorizedError: for a 401
     :raises HTTPError: for any other 4xx or 5xx
     """
+    if not response.ok:
+        release(response)
     if response.status_code == UNAUTHORIZED:
-        response.close()
         raise DXFUnauthorizedError
     response.raise_for_status()
     return response
+
+
+def release(response: Response) -> None:
+    """Give the connection of a response back; of a body that was not read yet, the beginning is kept."""
+    try:
+        kept = response.raw.read(_ERROR_BYTES, decode_content=True)
+    except (Interrupted, OSError):
+        kept = b""
+    response.close()
+    response.raw = io.BytesIO(kept)
 
 
 def read_into(response: Response, buffer: memoryview) -> int:

@@ -74,6 +74,17 @@ def test_a_context_that_fails_closes_its_connections(front: Server, registry: Re
     assert front.all_closed()
 
 
+def test_a_pull_that_fails_gives_its_connection_back_and_says_why(
+    front: Server, registry: Registry, repository: str
+) -> None:
+    with through(front, registry, repository) as client:
+        for _ in range(3):
+            with pytest.raises(requests.HTTPError) as caught:
+                client.pull_blob(hash_bytes(b"never pushed"))
+            assert caught.value.response.json()["errors"][0]["code"] == "BLOB_UNKNOWN"
+    assert front.connections == 1
+
+
 def test_a_client_can_be_entered_again(front: Server, registry: Registry) -> None:
     base = base_through(front, registry)
     for _ in range(2):
