@@ -1,4 +1,4 @@
-"""Every exception that :class:`regfs.DXF` and :class:`regfs.DXFBase` raise; the tree is drawn where they are defined."""
+"""Every exception that the client core raises; the tree is drawn where they are defined."""
 
 from regfs.registry.exceptions import (
     DXFAuthInsecureError,

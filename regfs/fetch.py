@@ -4,7 +4,8 @@ A :class:`Fetcher` hands out readers. Readers of one blob share a :class:`_Downl
 requests that fill consecutive chunks. A reader waits for the transfer that covers its bytes, or starts one. A handle
 that reads on and on opens a window of transfers ahead of it, which doubles with each chunk it passes.
 
-Locks, outermost first: ``Fetcher._lock``, ``_Download._changed``. Neither is held across the network or the disk's data.
+Locks, outermost first: ``Fetcher._lock``, ``_Download._changed``. Neither is held across the network
+or the disk's data.
 """
 
 from __future__ import annotations
@@ -404,9 +405,7 @@ class _Download:
                 log.info("%s: resumed at byte %d: %s", self.digest, transfer.position, error)
                 threading.Event().wait(random.uniform(0.5, 1) * 0.1 * 2**failures)  # noqa: S311 - jitter
 
-    def _receive(
-        self, transfer: _Transfer, end: int, buffer: memoryview, read: Callable[[memoryview], int]
-    ) -> None:
+    def _receive(self, transfer: _Transfer, end: int, buffer: memoryview, read: Callable[[memoryview], int]) -> None:
         piece = _FIRST_PIECE
         while transfer.position < end and transfer.wanted:
             start = transfer.position % CHUNK
@@ -415,7 +414,9 @@ class _Download:
             if not count:
                 return
             took = monotonic() - began
-            piece = min(_LAST_PIECE, piece * 2) if took < 0.005 else max(_FIRST_PIECE, piece // 2) if took > 0.1 else piece
+            piece = (
+                min(_LAST_PIECE, piece * 2) if took < 0.005 else max(_FIRST_PIECE, piece // 2) if took > 0.1 else piece
+            )
             self._write(buffer[start : start + count], transfer.position)
             self._moved(transfer, transfer.position + count, buffer)
 

@@ -105,7 +105,7 @@ class Manifest:
     content: bytes
     layers: tuple[Descriptor, ...]
     config: Descriptor | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     artifact_type: str | None = None
     writable: bool = True
 
@@ -118,7 +118,7 @@ class Index:
     media_type: str
     content: bytes
     entries: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     artifact_type: str | None = None
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from regfs.registry import manifest as manifests
@@ -41,6 +41,18 @@ _LISTING = 1000
 
 class UnexpectedAnswer(DXFError):
     """The registry answered something that the protocol does not allow; the text says what."""
+
+
+class Body(Protocol):
+    """What is uploaded: bytes of known length that can be sent again from the start."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def seek(self, offset: int) -> None: ...
+
+    def read(self, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,13 @@ class Remote:
             if _status(error) != NOT_FOUND:
                 raise
 
+    def delete_tag(self, repository: str, alias: str) -> None:
+        """Delete an alias and nothing else (distribution specification 1.1, "Deleting tags").
+
+        :raises requests.HTTPError: where the registry does not do that
+        """
+        self._dxf(repository)._request("delete", f"manifests/{alias}")
+
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Size in bytes of a blob; None when the repository does not have it."""
         try:
@@ -192,13 +211,18 @@ class Remote:
         except (RequestException, DXFError, KeyError):
             return  # the registry purges abandoned uploads by itself
 
-    def push_blob(self, repository: str, file: IO[bytes], digest: str, size: int) -> None:
-        """Upload *size* bytes of *file*, from its start, as the blob *digest*."""
+    def push_blob(self, repository: str, body: Body, digest: str, size: int) -> None:
+        """Upload *size* bytes of *body* as the blob *digest*."""
+        self._upload(repository, body if size else b"", digest)
+
+    def push_bytes(self, repository: str, content: bytes, digest: str) -> None:
+        """Upload *content* as the blob *digest*."""
+        self._upload(repository, content, digest)
+
+    def _upload(self, repository: str, body: object, digest: str) -> None:
         dxf = self._dxf(repository)
         url = dxf._upload_url(dxf._request("post", "blobs/uploads/"), digest)
-        file.seek(0)
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        dxf._base_request("put", url, data=file if size else b"", headers=headers)
+        dxf._base_request("put", url, data=body, headers={"Content-Type": manifests.BLOB_MEDIA_TYPE})
 
     def source(self, repository: str, digest: str) -> BlobSource:
         """Where the bytes of a blob come from."""

@@ -1,0 +1,237 @@
+"""What the registry holds, remembered for a while: repositories, aliases, manifests. Knows no paths.
+
+An answer is fresh for the time to live, then asked for again, with the digest known where the protocol allows. When
+the registry cannot be reached, what is known is served and the log says so. Everything may be called from any thread;
+concurrent askers of one thing share one request.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
+
+from cachetools import LRUCache
+
+from regfs.cache import BlobCache
+from regfs.registry import manifest as manifests
+from regfs.registry.exceptions import DXFError
+from regfs.registry.manifest import Index, InvalidManifest, Manifest
+from regfs.registry.reference import is_alias, is_digest, is_repository
+from regfs.registry.remote import NotModified, Remote
+from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
+from regfs.singleflight import SingleFlight
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+_MISSING = 5.0  # seconds that what is not there is remembered, at most
+_UNREACHABLE = 5.0  # seconds between tries while stale answers are served
+_MANIFEST_MEMORY = 64 << 20  # bytes of manifests kept parsed
+_NAMES = 100_000  # answers kept of each kind
+
+
+@dataclass(frozen=True)
+class _Answer:
+    value: Any
+    until: float  # time.monotonic()
+
+
+class Catalog:
+    """The registry's names and manifests.
+
+    :param ttl: seconds that an answer is fresh
+    :param named: repositories to list where the registry has no catalog
+    """
+
+    def __init__(self, remote: Remote, cache: BlobCache, ttl: float, named: Iterable[str] = ()) -> None:
+        self._remote = remote
+        self._cache = cache
+        self._ttl = ttl
+        self._lock = threading.Lock()
+        self._visited = set(named)
+        self._answers: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
+        self._manifests: LRUCache[str, Manifest | Index] = LRUCache(_MANIFEST_MEMORY, lambda m: len(m.content) + 1024)
+        self._flights: SingleFlight[tuple[str, ...], Any] = SingleFlight()
+
+    def repositories(self) -> frozenset[str]:
+        """The repositories that there are; without a catalog, those named and those visited."""
+        listed = self._listed()
+        with self._lock:
+            return frozenset(self._visited) | (listed or frozenset())
+
+    def _listed(self) -> frozenset[str] | None:
+        def ask(_: object) -> frozenset[str] | None:
+            names = self._remote.repositories()
+            return None if names is None else frozenset(filter(is_repository, names))
+
+        return self._remembered(("catalog",), ask)
+
+    def has_repository(self, name: str) -> bool:
+        """Whether there is a repository *name*; where there is no catalog to tell, the registry is asked for it."""
+        if name in self.repositories():
+            return True
+        if self._listed() is not None or not is_repository(name) or self.aliases(name) is None:
+            return False
+        self.visited(name)
+        return True
+
+    def visited(self, repository: str) -> None:
+        """List *repository* from now on, also where no catalog does."""
+        with self._lock:
+            self._visited.add(repository)
+
+    def aliases(self, repository: str) -> frozenset[str] | None:
+        """The aliases of a repository; None when the registry does not know it."""
+
+        def ask(_: object) -> frozenset[str] | None:
+            names = self._remote.aliases(repository)
+            return None if names is None else frozenset(filter(is_alias, names))
+
+        return self._remembered(("aliases", repository), ask)
+
+    def manifest(self, repository: str, reference: str) -> Manifest | Index | None:
+        """What an alias or digest stands for; None when the repository does not have it.
+
+        :raises DXFError: when the registry's answer is not to be trusted
+        :raises InvalidManifest: when it is not a manifest
+        :raises requests.RequestException: when there is none and nothing is known
+        """
+        if is_digest(reference):
+            return self._by_digest(repository, reference)
+        digest: str | None = self._remembered(("alias", repository, reference), self._asking(repository, reference))
+        return None if digest is None else self._by_digest(repository, digest)
+
+    def _asking(self, repository: str, alias: str) -> Callable[[str | None], str | None]:
+        def ask(known: str | None) -> str | None:
+            held = known if known is not None and self._kept(known) is not None else None
+            answer = self._remote.manifest(repository, alias, held)
+            if isinstance(answer, NotModified):
+                return held
+            return None if answer is None else self._keep(answer)
+
+        return ask
+
+    def current(self, repository: str, alias: str) -> Manifest | Index | None:
+        """What an alias stands for at this moment: always asked, never stale.
+
+        :raises: as :meth:`manifest`, and when the registry cannot be reached
+        """
+        with self._lock:
+            answer = self._answers.get(("alias", repository, alias))
+        digest = self._asking(repository, alias)(None if answer is None else answer.value)
+        self._remember(("alias", repository, alias), digest)
+        return None if digest is None else self._by_digest(repository, digest)
+
+    def _by_digest(self, repository: str, digest: str) -> Manifest | Index | None:
+        kept = self._kept(digest)
+        if kept is not None:
+            return kept
+
+        def ask() -> Manifest | Index | None:
+            answer = self._remote.manifest(repository, digest)
+            if isinstance(answer, Manifest | Index):
+                self._keep(answer)
+                return answer
+            return None
+
+        found: Manifest | Index | None = self._flights.do(("digest", repository, digest), ask)
+        return found
+
+    def known(self, repository: str, alias: str) -> Manifest | Index | None:
+        """What is remembered of an alias, however old; makes no request."""
+        with self._lock:
+            answer = self._answers.get(("alias", repository, alias))
+            return None if answer is None or answer.value is None else self._manifests.get(answer.value)
+
+    def blob_size(self, repository: str, digest: str) -> int | None:
+        """Size in bytes of a blob whose manifest does not say; None when the repository does not have it."""
+        return self._remembered(("size", repository, digest), lambda _: self._remote.blob_size(repository, digest))
+
+    def put(self, repository: str, alias: str, content: bytes, media_type: str) -> Manifest | Index:
+        """Give a manifest to an alias and remember that it is so."""
+        self._remote.put_manifest(repository, alias, content, media_type)
+        manifest = manifests.parse(content, media_type)
+        self._remember(("alias", repository, alias), self._keep(manifest))
+        self._edit_aliases(repository, lambda names: names | {alias})
+        self.visited(repository)
+        return manifest
+
+    def forget(self, repository: str, alias: str) -> None:
+        """Note that an alias is gone."""
+        self._remember(("alias", repository, alias), None)
+        self._edit_aliases(repository, lambda names: names - {alias})
+
+    def expire(self, repository: str, alias: str) -> None:
+        """Ask again the next time."""
+        with self._lock:
+            answer = self._answers.get(("alias", repository, alias))
+            if answer is not None:
+                self._answers[("alias", repository, alias)] = _Answer(answer.value, 0.0)
+
+    def _edit_aliases(self, repository: str, edit: Callable[[frozenset[str]], frozenset[str]]) -> None:
+        key = ("aliases", repository)
+        with self._lock:
+            answer = self._answers.get(key)
+            if answer is not None:
+                self._answers[key] = _Answer(edit(answer.value or frozenset()), answer.until)
+
+    def _keep(self, manifest: Manifest | Index) -> str:
+        with self._lock:
+            if len(manifest.content) < _MANIFEST_MEMORY // 4:
+                self._manifests[manifest.digest] = manifest
+        if manifests.digest_of(manifest.content, manifest.digest) == manifest.digest:  # schema 1 has another digest
+            self._cache.add(manifest.digest, manifest.content)
+        return manifest.digest
+
+    def _kept(self, digest: str) -> Manifest | Index | None:
+        with self._lock:
+            manifest = self._manifests.get(digest)
+        if manifest is not None:
+            return manifest
+        content = self._cache.read(digest)
+        if content is None or manifests.digest_of(content, digest) != digest:
+            return None
+        try:
+            manifest = manifests.parse(content, None, digest)
+        except (InvalidManifest, DXFError):
+            return None
+        with self._lock:
+            self._manifests[digest] = manifest
+        return manifest
+
+    def _remembered(self, key: tuple[str, ...], ask: Callable[[Any], Value]) -> Value:
+        with self._lock:
+            answer = self._answers.get(key)
+        if answer is not None and monotonic() < answer.until:
+            value: Value = answer.value
+            return value
+        fresh: Value = self._flights.do(key, lambda: self._asked(key, answer, ask))
+        return fresh
+
+    def _asked(self, key: tuple[str, ...], old: _Answer | None, ask: Callable[[Any], Value]) -> Value:
+        try:
+            value = ask(None if old is None else old.value)
+        except (ConnectionFailed, Timeout, HTTPError) as error:
+            if old is None or (isinstance(error, HTTPError) and not _transient(error)):
+                raise
+            log.warning("%s: the registry cannot be reached; what was known is served", " ".join(key))
+            self._remember(key, old.value, _UNREACHABLE)
+            stale: Value = old.value
+            return stale
+        self._remember(key, value)
+        return value
+
+    def _remember(self, key: tuple[str, ...], value: object, lifetime: float | None = None) -> None:
+        if lifetime is None:
+            lifetime = min(self._ttl, _MISSING) if value is None and key != ("catalog",) else self._ttl
+        with self._lock:
+            self._answers[key] = _Answer(value, monotonic() + lifetime)
+
+
+def _transient(error: HTTPError) -> bool:
+    return error.response is not None and (error.response.status_code >= 500 or error.response.status_code == 429)

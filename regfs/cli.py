@@ -1,0 +1,191 @@
+"""The commands. Parses what the user wrote and says in one line what went wrong; does no work itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from regfs import __version__
+from regfs.mount import (
+    MountFailed,
+    MountOptions,
+    default_cache_dir,
+    mount_in_background,
+    mount_in_foreground,
+    unmount,
+)
+from regfs.registry import credentials
+from regfs.registry.auth import Credential
+from regfs.registry.connect import Connection
+from regfs.registry.reference import InvalidReference, Reference, parse_reference
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class ReferenceType(click.ParamType):  # type: ignore[type-arg] - generic in newer clicks only
+    """A reference on the command line."""
+
+    name = "reference"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Reference:
+        """Parse it, or say in one line what the right form is."""
+        if isinstance(value, Reference):
+            return value
+        try:
+            return parse_reference(value)
+        except InvalidReference as error:
+            self.fail(str(error), param, ctx)
+
+
+class SizeType(click.ParamType):  # type: ignore[type-arg] - generic in newer clicks only
+    """A number of bytes, such as ``500M`` or ``20G``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse it; the units are powers of 1024."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+        unit = text[-1:] if text[-1:].isalpha() else ""
+        number = text.removesuffix(unit)
+        if unit not in _UNITS or not number.isdigit():
+            self.fail(f"{value!r} is not a size; write it as 500M or 20G", param, ctx)
+        return int(number) * _UNITS[unit]
+
+
+def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option that the environment can give too, as ``REGFS_`` and its name."""
+    long = max(names, key=len).lstrip("-").partition("/")[0]
+    return click.option(*names, envvar=f"REGFS_{long.upper().replace('-', '_')}", show_default=True, **attributes)
+
+
+def _fail(message: object) -> NoReturn:
+    click.echo(f"regfs: {message}", err=True)
+    sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="regfs")
+def main() -> None:
+    """A container registry as a filesystem.
+
+    \b
+    regfs mount localhost:5000 /mnt/reg        mount a registry
+    cp model.bin /mnt/reg/team/model/v1/       publish a file
+    regfs umount /mnt/reg                      unmount it
+    """
+
+
+@main.command()
+@click.argument("reference", type=ReferenceType())
+@click.argument("directory", type=click.Path(path_type=Path))
+@option("--insecure", is_flag=True, help="Speak plain HTTP.")
+@option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="CA certificates to verify the registry with.")
+@option("--client-cert", type=click.Path(exists=True, dir_okay=False), help="Client certificate.")
+@option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Key of the client certificate.")
+@option("--no-tls-verify", is_flag=True, help="Do not verify the registry's certificate.")
+@option("--username", help="Who to log in as; the password is read from REGFS_PASSWORD, else from standard input.")
+@option("--read-only", is_flag=True, help="Refuse every change.")
+@option("--repository", multiple=True, help="List this repository where the registry has no catalog; repeatable.")
+@option("--ttl", type=click.FloatRange(0), default=30.0, help="Seconds before names are asked for again.")
+@option("--cache-dir", type=click.Path(file_okay=False, path_type=Path), default=default_cache_dir, help="The cache.")
+@option(
+    "--cache-size", type=SizeType(), help="Keep the cache below this, such as 20G.  [default: half of what is free]"
+)
+@option("--verify", type=click.Choice(["lazy", "strict"]), default="lazy", help="strict: whole blobs before any byte.")
+@option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers.")
+@option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing.")
+@option("--allow-other", is_flag=True, help="Let other users in.")
+@option("--uid", type=int, default=os.getuid, help="Owner of the files.")
+@option("--gid", type=int, default=os.getgid, help="Group of the files.")
+@option("--umask", type=str, default="0", help="Permission bits to take away, octal.")
+@option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Where a background mount logs to.")
+@option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="What it logs.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
+def mount(reference: Reference, directory: Path, foreground: bool, **given: Any) -> None:
+    """Mount REFERENCE on DIRECTORY, and return when it answers.
+
+    REFERENCE is [http://|https://]HOST[:PORT][/REPOSITORY[:ALIAS|@DIGEST]]: a registry, one of its repositories, or
+    one alias of it. Without a scheme a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
+
+    \b
+    regfs mount localhost:5000 /mnt/reg
+    regfs mount ghcr.io/org/model:v1 /mnt/model --read-only
+    """
+    options = _mount_options(reference, directory, given)
+    try:
+        if foreground:
+            mount_in_foreground(options)
+        else:
+            mount_in_background(options)
+    except MountFailed as error:
+        _fail(error)
+
+
+def _mount_options(reference: Reference, directory: Path, given: dict[str, Any]) -> MountOptions:
+    try:
+        umask = int(given["umask"], 8) & 0o777
+    except ValueError:
+        _fail(f"--umask: {given['umask']!r} is not an octal number, such as 022")
+    return MountOptions(
+        reference=reference,
+        directory=Path(os.path.abspath(directory)),
+        connection=_connection(reference, given),
+        read_only=given["read_only"],
+        repositories=tuple(given["repository"]),
+        ttl=given["ttl"],
+        cache_dir=Path(os.path.abspath(given["cache_dir"])),
+        cache_size=given["cache_size"],
+        strict=given["verify"] == "strict",
+        allow_other=given["allow_other"],
+        uid=given["uid"],
+        gid=given["gid"],
+        umask=umask,
+        log_file=None if given["log_file"] is None else Path(os.path.abspath(given["log_file"])),
+        log_level=given["log_level"],
+    )
+
+
+def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
+    if (given["client_cert"] is None) != (given["client_key"] is None):
+        _fail("--client-cert and --client-key belong together; give both")
+    if given["insecure"] and reference.scheme == "https":
+        _fail("--insecure contradicts https:// in the reference; leave one out")
+    return Connection(
+        insecure=given["insecure"],
+        verify=False if given["no_tls_verify"] else given["ca_file"] or True,
+        cert=(given["client_cert"], given["client_key"]) if given["client_cert"] else None,
+        timeout=given["timeout"],
+        retries=given["retries"],
+        credential=_credential(reference, given["username"]),
+    )
+
+
+def _credential(reference: Reference, username: str | None) -> Callable[[str], Credential | None]:
+    if username is None:
+        environment = dict(os.environ)
+        return lambda repository: credentials.from_files(environment, reference.host, repository)
+    password = os.environ.pop("REGFS_PASSWORD", None)
+    if password is None:
+        if sys.stdin.isatty():
+            password = click.prompt("Password", hide_input=True, err=True)
+        else:
+            password = sys.stdin.readline().rstrip("\n")
+    credential = Credential(username, password)
+    return lambda repository: credential
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def umount(directory: Path) -> None:
+    """Unmount DIRECTORY."""
+    try:
+        unmount(Path(os.path.abspath(directory)))
+    except MountFailed as error:
+        _fail(error)

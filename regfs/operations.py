@@ -1,0 +1,180 @@
+"""The adapter between fusepy and :class:`regfs.filesystem.Filesystem`: one short body per verb, no decisions.
+
+The only module, beside :mod:`regfs.mount`, that knows the binding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import stat
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fuse
+
+from regfs.errnos import errors_as_errno
+from regfs.filesystem import Attributes, Filesystem
+
+_BLOCK = 4096
+
+
+class Ownership:
+    """Whose the files are, and what of their modes is masked.
+
+    :param umask: permission bits to take away
+    """
+
+    def __init__(self, uid: int, gid: int, umask: int, read_only: bool) -> None:
+        self._uid = uid
+        self._gid = gid
+        self._umask = umask
+        self._read_only = read_only
+
+    def stat(self, attributes: Attributes) -> dict[str, int]:
+        """The attributes as fusepy takes them."""
+        writable = attributes.writable and not self._read_only
+        if attributes.is_directory:
+            mode, links = stat.S_IFDIR | (0o755 if writable else 0o555), 2
+        else:
+            mode, links = stat.S_IFREG | (0o644 if writable else 0o444), 1
+        return {
+            "st_mode": mode & ~self._umask,
+            "st_nlink": links,
+            "st_size": attributes.size,
+            "st_blocks": -(-attributes.size // 512),
+            "st_uid": self._uid,
+            "st_gid": self._gid,
+            "st_mtime": attributes.mtime_ns,
+            "st_ctime": attributes.mtime_ns,
+            "st_atime": attributes.mtime_ns,
+        }
+
+
+class Operations(fuse.Operations):  # type: ignore[misc]
+    """What fusepy calls.
+
+    :param filesystem: does the work
+    :param ready: called when the mount is about to answer
+    """
+
+    use_ns = True
+    access = opendir = releasedir = fsyncdir = mknod = None  # not registered: libfuse's own answers are right
+
+    def __init__(self, filesystem: Filesystem, ownership: Ownership, ready: Callable[[], None]) -> None:
+        self._filesystem = filesystem
+        self._ownership = ownership
+        self._ready = ready
+
+    def init(self, path: str) -> None:
+        self._ready()
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+        with errors_as_errno("stat", path):
+            return self._ownership.stat(self._filesystem.getattr(path))
+
+    def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
+        with errors_as_errno("list", path):
+            here = self._ownership.stat(self._filesystem.getattr(path))
+            yield from ((name, here, 0) for name in (".", ".."))
+            for name, attributes in self._filesystem.readdir(path):
+                yield name, self._ownership.stat(attributes), 0
+
+    def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
+        if not name.startswith("user.regfs."):
+            raise OSError(errno.ENODATA, name)
+        with errors_as_errno("getxattr", path):
+            value = self._filesystem.xattrs(path).get(name)
+            if value is None:
+                raise OSError(errno.ENODATA, name)
+            return value.encode()
+
+    def listxattr(self, path: str) -> list[str]:
+        with errors_as_errno("listxattr", path):
+            return list(self._filesystem.xattrs(path))
+
+    def open(self, path: str, flags: int) -> int:
+        with errors_as_errno("open", path):
+            return self._filesystem.open(path, flags)
+
+    def create(self, path: str, mode: int, fi: object = None) -> int:
+        with errors_as_errno("create", path):
+            return self._filesystem.create(path)
+
+    def read_into(self, path: str | None, buffer: memoryview, offset: int, fh: int) -> int:
+        with errors_as_errno("read", path):
+            return self._filesystem.read_into(fh, buffer, offset)
+
+    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
+        with errors_as_errno("write", path):
+            return self._filesystem.write(fh, data, offset)
+
+    def truncate(self, path: str, length: int, fh: int | None = None) -> None:
+        with errors_as_errno("truncate", path):
+            self._filesystem.truncate(path, length, fh)
+
+    def flush(self, path: str | None, fh: int) -> None:
+        with errors_as_errno("close", path):
+            self._filesystem.flush(fh)
+
+    def fsync(self, path: str | None, datasync: int, fh: int) -> None:
+        with errors_as_errno("fsync", path):
+            self._filesystem.flush(fh)
+
+    def release(self, path: str | None, fh: int) -> None:
+        with errors_as_errno("release", path):
+            self._filesystem.release(fh)
+
+    def mkdir(self, path: str, mode: int) -> None:
+        with errors_as_errno("mkdir", path):
+            self._filesystem.mkdir(path)
+
+    def rmdir(self, path: str) -> None:
+        with errors_as_errno("rmdir", path):
+            self._filesystem.rmdir(path)
+
+    def unlink(self, path: str) -> None:
+        with errors_as_errno("unlink", path):
+            self._filesystem.unlink(path)
+
+    def rename(self, old: str, new: str) -> None:
+        with errors_as_errno("rename", f"{old} to {new}"):
+            self._filesystem.rename(old, new)
+
+    def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
+        with errors_as_errno("utimens", path):
+            self._filesystem.utimens(path, times[1] if times else time.time_ns())
+
+    def chmod(self, path: str, mode: int) -> None:
+        """A registry keeps no modes; ``cp -p`` and ``tar`` are not stopped for that."""
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """A registry keeps no owners; ``cp -p`` and ``tar`` are not stopped for that."""
+
+    def link(self, target: str, source: str) -> None:
+        raise OSError(errno.EPERM, "a registry has no links")
+
+    def symlink(self, target: str, source: str) -> None:
+        raise OSError(errno.EPERM, "a registry has no links")
+
+    def statfs(self, path: str) -> dict[str, int]:
+        with errors_as_errno("statfs", path):
+            room = self._filesystem.free_space()
+        return {
+            "f_bsize": room.f_bsize,
+            "f_frsize": room.f_frsize,
+            "f_blocks": room.f_blocks,
+            "f_bfree": room.f_bfree,
+            "f_bavail": room.f_bavail,
+            "f_namemax": 255,
+        }
+
+
+class DirectReads(fuse.FUSE):  # type: ignore[misc]
+    """fusepy, but for a read that goes straight into libfuse's buffer: no bytes object, no copy."""
+
+    def read(self, path: bytes | None, buf: Any, size: int, offset: int, fip: Any) -> int:
+        buffer = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buf.contents))).cast("B")
+        count: int = self.operations.read_into(self._decode_optional_path(path), buffer, offset, fip.contents.fh)
+        return count

@@ -1,0 +1,260 @@
+"""What is done to aliases: layers added, renamed and removed, aliases deleted, each by a new manifest.
+
+A manifest is edited, not rewritten. Writers of one alias take turns; those who wait while one is under way are put
+together into the next manifest. It is read again just before it is put.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import mimetypes
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from regfs.catalog import Catalog
+from regfs.registry import manifest as manifests
+from regfs.registry.manifest import Descriptor, Index, Manifest
+from regfs.registry.reference import is_digest
+from regfs.registry.remote import Remote
+from regfs.registry.transport import HTTPError
+from regfs.singleflight import SingleFlight
+from regfs.staging import Staged, Target
+from regfs.tree import Path, files_of
+
+log = logging.getLogger(__name__)
+
+_BAD_REQUEST = 400
+_CANNOT_DELETE = frozenset({400, 404, 405, 415, 501})
+
+
+class Refused(OSError):
+    """A change that cannot be made to this alias; the text says why."""
+
+
+@dataclass(eq=False)
+class _Edit:
+    """One writer's change: path → the descriptor to be there, or None to have nothing there."""
+
+    files: dict[Path, Descriptor | None]
+    done: bool = False
+    error: BaseException | None = None
+
+
+@dataclass
+class _Alias:
+    """The writers of one alias: the one whose turn it is holds *turn*, across the network."""
+
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    waiting: list[_Edit] = field(default_factory=list)
+
+
+class Publisher:
+    """Changes aliases.
+
+    Locks, outermost first: an alias's ``turn`` (the one lock that is held across the network), ``_lock``.
+    """
+
+    def __init__(self, remote: Remote, catalog: Catalog) -> None:
+        self._remote = remote
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._aliases: dict[tuple[str, str], _Alias] = {}
+        self._homes: dict[str, set[str]] = {}  # digest → repositories that are known to have it
+        self._configs: SingleFlight[str, None] = SingleFlight()
+
+    def publish(self, staged: Staged) -> None:
+        """Push a written file and give it its name; returns when the registry has both.
+
+        :raises: whatever the push failed with; the bytes are in the journal then
+        """
+        target = staged.target
+        digest, size, version = staged.push(self._remote, lambda digest: self.bring(target.repository, digest))
+        self._note(target.repository, digest)
+        if target.alias is not None:
+            try:
+                self._name(target, digest, size, staged.mtime_ns)
+            except HTTPError as error:
+                if not _names_unknown_blob(error):
+                    raise
+                log.info("%s: the registry had lost %s; it is pushed again", target, digest)
+                digest, size, version = staged.push(self._remote, lambda _: False)
+                self._name(target, digest, size, staged.mtime_ns)
+        staged.clean(version, digest)
+
+    def _name(self, target: Target, digest: str, size: int, mtime_ns: int) -> None:
+        if len(target.title) == 1 and is_digest(target.title[0]) and target.title[0] != digest:
+            raise Refused(errno.EINVAL, f"{target}: a file named by a digest can only have the bytes of that digest")
+        created = {manifests.CREATED: rfc3339(mtime_ns)}
+        descriptor = Descriptor(digest, size, media_type(target.title[-1]), created)
+        self.edit(target.repository, target.alias or "", {target.title: descriptor})
+
+    def bring(self, repository: str, digest: str) -> bool:
+        """Let *repository* have a blob without moving its bytes: it has it, or it can be mounted.
+
+        :returns: whether it has it now
+        """
+        with self._lock:
+            homes = set(self._homes.get(digest, ()))
+        if repository in homes or self._remote.blob_size(repository, digest) is not None:
+            return True
+        return any(self._remote.mount_blob(repository, home, digest) for home in sorted(homes)[:2])
+
+    def seen(self, repository: str, descriptors: Iterable[Descriptor]) -> None:
+        """Note that a repository has some blobs."""
+        for descriptor in descriptors:
+            self._note(repository, descriptor.digest)
+
+    def _note(self, repository: str, digest: str) -> None:
+        with self._lock:
+            self._homes.setdefault(digest, set()).add(repository)
+
+    def edit(self, repository: str, alias: str, files: dict[Path, Descriptor | None]) -> None:
+        """Change files of an alias, which is made when it does not exist.
+
+        :param files: path → the descriptor of the blob to be there, None to remove what is there
+        :raises Refused: for an alias that is multi-platform, signed, or too large
+        :raises requests.RequestException: when the registry did not take it
+        """
+        edit = _Edit(files)
+        with self._lock:
+            writers = self._aliases.setdefault((repository, alias), _Alias())
+            writers.waiting.append(edit)
+        with writers.turn:
+            if not edit.done:
+                self._take_turn(repository, alias, writers)
+        if edit.error is not None:
+            raise edit.error
+
+    def _take_turn(self, repository: str, alias: str, writers: _Alias) -> None:
+        """Put one manifest for everybody who waits."""
+        with self._lock:
+            edits, writers.waiting = writers.waiting, []
+        files: dict[Path, Descriptor | None] = {}
+        for edit in edits:
+            files.update(edit.files)
+        error: BaseException | None = None
+        try:
+            self._put(repository, alias, files)
+        except Exception as caught:  # noqa: BLE001 - each waiting writer raises it in its own thread
+            error = caught
+        for edit in edits:
+            edit.error, edit.done = error, True
+
+    def _put(self, repository: str, alias: str, files: dict[Path, Descriptor | None]) -> None:
+        if all(descriptor is not None for descriptor in files.values()):
+            self._ensure_config(repository, alias)
+        old = self._catalog.current(repository, alias)
+        if isinstance(old, Index):
+            raise Refused(errno.EROFS, f"{repository}:{alias} is multi-platform; its files cannot be changed")
+        if old is not None and not old.writable:
+            raise Refused(errno.EROFS, f"{repository}:{alias} is a signed schema 1 manifest; it cannot be changed")
+        content = edited(old, files)
+        if content is None:
+            return
+        if len(content) > manifests.MAX_BYTES:
+            raise Refused(
+                errno.EFBIG, f"{repository}:{alias} would need a manifest of {len(content)} bytes, over the limit"
+            )
+        self._catalog.put(repository, alias, content, old.media_type if old else manifests.OCI_MANIFEST)
+
+    def _ensure_config(self, repository: str, alias: str) -> None:
+        """Let the repository have the empty config that a new alias's manifest names."""
+        if self._catalog.known(repository, alias) is not None:
+            return
+        empty = manifests.EMPTY_DESCRIPTOR
+        with self._lock:
+            if repository in self._homes.get(empty.digest, ()):
+                return
+
+        def push() -> None:
+            if self._remote.blob_size(repository, empty.digest) is None:
+                self._remote.push_bytes(repository, manifests.EMPTY_CONTENT, empty.digest)
+            self._note(repository, empty.digest)
+
+        self._configs.do(repository, push)
+
+    def delete(self, repository: str, alias: str) -> None:
+        """Delete an alias, and no other alias of the same manifest.
+
+        By tag where the registry can. Else a throw-away manifest takes the alias, and that is deleted by its digest;
+        when it cannot be, the old one is put back.
+
+        :raises requests.HTTPError: when the registry refuses
+        """
+        with self._lock:
+            writers = self._aliases.setdefault((repository, alias), _Alias())
+        with writers.turn:
+            self._delete(repository, alias)
+            self._catalog.forget(repository, alias)
+
+    def _delete(self, repository: str, alias: str) -> None:
+        old = self._catalog.current(repository, alias)
+        if old is None:
+            return
+        try:
+            self._remote.delete_tag(repository, alias)
+        except HTTPError as error:
+            if error.response is None or error.response.status_code not in _CANNOT_DELETE:
+                raise
+            self._replace_and_delete(repository, alias, old)
+
+    def _replace_and_delete(self, repository: str, alias: str, old: Manifest | Index) -> None:
+        self._ensure_config(repository, f"{alias} ")
+        document = json.loads(manifests.new_artifact(rfc3339(time.time_ns())))
+        document["annotations"]["org.regfs.deleting"] = uuid.uuid4().hex
+        content = json.dumps(document).encode()
+        digest = self._remote.put_manifest(repository, alias, content, manifests.OCI_MANIFEST)
+        try:
+            self._remote.delete_manifest(repository, digest)
+        except Exception:
+            self._remote.put_manifest(repository, alias, old.content, old.media_type)
+            raise
+
+
+def edited(old: Manifest | None, files: dict[Path, Descriptor | None]) -> bytes | None:
+    """The manifest *old*, or a new one, with *files* changed; None when that changes nothing."""
+    content = old.content if old is not None else manifests.new_artifact(rfc3339(time.time_ns()))
+    present = files_of(old).blobs if old is not None else {}
+    remove: set[Descriptor] = set()
+    add: dict[Descriptor, Descriptor | None] = {}
+    for path, wanted in files.items():
+        place = present.get(path)
+        if wanted is None:
+            remove.update([place] if place is not None else [])
+        elif place is None or _titled(wanted, path) != place:
+            add[_titled(wanted, path)] = place
+    if old is not None and not remove and not add:
+        return None
+    return manifests.edit_layers(content, frozenset(remove), add)
+
+
+def _titled(descriptor: Descriptor, path: Path) -> Descriptor:
+    """The descriptor as the layer at *path*; a blob that goes by its digest has no title."""
+    annotations = {k: v for k, v in descriptor.annotations.items() if k != manifests.TITLE}
+    if path != (descriptor.digest,):
+        annotations[manifests.TITLE] = "/".join(path)
+    return replace(descriptor, annotations=annotations, platform=None)
+
+
+def media_type(name: str) -> str:
+    """The media type that a file's name suggests."""
+    guessed, encoding = mimetypes.guess_type(name, strict=False)
+    if encoding == "gzip" and guessed == "application/x-tar":
+        return "application/vnd.oci.image.layer.v1.tar+gzip"
+    return guessed if guessed and not encoding else manifests.BLOB_MEDIA_TYPE
+
+
+def rfc3339(time_ns: int) -> str:
+    """A time, nanoseconds since the epoch, as annotations have it (RFC 3339)."""
+    return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _names_unknown_blob(error: HTTPError) -> bool:
+    response = error.response
+    return response is not None and response.status_code == _BAD_REQUEST and "BLOB_UNKNOWN" in response.text

@@ -1,0 +1,111 @@
+"""From a reference and the user's options to a registry that answers, or one line that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from regfs.registry.auth import Credential
+from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
+from regfs.registry.reference import Reference
+from regfs.registry.remote import Remote, UnexpectedAnswer
+from regfs.registry.transport import ConnectionFailed, PooledTransport, RequestException, SSLError, Timeout
+
+_DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+
+
+class CannotConnect(Exception):
+    """There is no registry to work with; the text is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach a registry.
+
+    :param insecure: plain HTTP
+    :param verify: True, False, or the path of a CA bundle to verify its certificate with
+    :param cert: client certificate and key files
+    :param timeout: seconds to wait for a connection, and for each further answer
+    :param retries: how often a request that can safely be repeated is repeated
+    :param credential: who to be at a repository
+    """
+
+    insecure: bool = False
+    verify: bool | str = True
+    cert: tuple[str, str] | None = None
+    timeout: float = 30.0
+    retries: int = 3
+    credential: Callable[[str], Credential | None] = lambda repository: None
+
+
+def connect(reference: Reference, connection: Connection) -> Remote:
+    """A registry that answered and let the user in.
+
+    Without a scheme, a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
+
+    :raises CannotConnect: when none did
+    """
+    failure: CannotConnect | None = None
+    for insecure in _schemes(reference, connection.insecure):
+        remote = _remote(reference, connection, insecure)
+        try:
+            remote.check()
+        except (RequestException, DXFError) as error:
+            remote.close()
+            if failure is None or not isinstance(error, ConnectionFailed):
+                failure = CannotConnect(explain(error, reference.host))
+            if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+                break
+        else:
+            return remote
+    raise failure or CannotConnect(f"{reference.host} cannot be reached")
+
+
+def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
+    """Whether to speak plain HTTP, in the order to try."""
+    if insecure or reference.scheme == "http":
+        yield True
+    elif reference.scheme == "https" or not reference.is_loopback:
+        yield False
+    else:
+        yield from (False, True)
+
+
+def _remote(reference: Reference, connection: Connection, insecure: bool) -> Remote:
+    transport = PooledTransport(
+        verify=connection.verify,
+        cert=connection.cert,
+        timeout=connection.timeout,
+        retries=connection.retries,
+        credential=connection.credential,
+        may_send_credentials=not insecure or reference.is_loopback,
+    )
+    return Remote(_DOCKER_HUB.get(reference.host, reference.host), insecure, transport)
+
+
+def explain(error: Exception, host: str) -> str:
+    """One line that says what is wrong with *host* and what to do."""
+    text = str(error)
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"{host}: its TLS certificate cannot be verified; name the CA that signed it with --ca-file"
+    if isinstance(error, SSLError):
+        return f"{host} does not speak TLS as expected; if it is a plain HTTP registry, use --insecure"
+    if isinstance(error, Timeout):
+        return f"{host} does not answer in time; check the network, or raise --timeout"
+    if isinstance(error, ConnectionFailed):
+        return f"{host}: {_connection_problem(text)}"
+    if isinstance(error, DXFAuthInsecureError):
+        return f"{host} asks for a login over plain HTTP, where a password could be read; use HTTPS"
+    if isinstance(error, DXFUnauthorizedError):
+        return f"{host} refuses the login; log in with docker, podman or skopeo login {host}, or give --username"
+    if isinstance(error, UnexpectedAnswer):
+        return text
+    return f"{host}: {type(error).__name__}: {text}"
+
+
+def _connection_problem(text: str) -> str:
+    if "NameResolutionError" in text or "Failed to resolve" in text:
+        return "no host of that name is known; check its spelling, or the network"
+    if "Connection refused" in text:
+        return "the connection is refused; is a registry running there, on that port?"
+    return "it cannot be reached; check the network and the port"

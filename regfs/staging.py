@@ -1,0 +1,287 @@
+"""A file being written, until its bytes are a blob in a repository; and the journal of those that are not yet.
+
+::
+
+    journal/ID/data        the bytes, locked (flock) by the mount that writes them
+    journal/ID/meant.json  what they are meant to be; there as long as they are not what the registry has
+
+Knows no aliases' manifests: what a blob is named is told to it only to be written down.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from regfs.registry.remote import Remote
+
+log = logging.getLogger(__name__)
+
+_DATA = "data"
+_MEANT = "meant.json"
+_COPY = 1 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a written file is meant to be.
+
+    :param alias: None for a blob that no alias names
+    :param title: its path inside the alias
+    """
+
+    repository: str
+    alias: str | None
+    title: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.repository}{f':{self.alias}' if self.alias else ''} {'/'.join(self.title)}"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Bytes in the journal that did not reach the registry."""
+
+    directory: Path
+    host: str
+    target: Target
+    size: int
+
+
+class Journal:
+    """The directory of files being written, and of those whose push failed.
+
+    :param directory: made when missing, for the user alone
+    :param host: the registry that they are written to
+    """
+
+    def __init__(self, directory: Path, host: str) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory = directory
+        self._host = host
+        self._remove_abandoned()
+
+    def stage(self, target: Target) -> Staged:
+        """A new, empty file.
+
+        :raises OSError: when there is no room for it
+        """
+        return Staged(Path(tempfile.mkdtemp(dir=self.directory)), self._host, target)
+
+    def pending(self) -> Iterator[Pending]:
+        """The files that nobody writes any more and that the registry does not have."""
+        for directory in sorted(self.directory.iterdir()):
+            with suppress(OSError, ValueError, KeyError):
+                meant = json.loads((directory / _MEANT).read_bytes())
+                if not _is_locked(directory / _DATA):
+                    target = Target(meant["repository"], meant["alias"], tuple(meant["title"]))
+                    size = (directory / _DATA).stat().st_size
+                    yield Pending(directory, meant["host"], target, size)
+
+    def _remove_abandoned(self) -> None:
+        """Remove what a killed mount left behind that the registry has."""
+        for directory in self.directory.iterdir():
+            with suppress(OSError):
+                if not (directory / _MEANT).exists() and not _is_locked(directory / _DATA):
+                    shutil.rmtree(directory)
+
+
+class Staged:
+    """One file being written: any pattern of writes, hashed on the way where they come in order.
+
+    Shared by the handles that have it open. Every method may be called from any thread.
+    """
+
+    def __init__(self, directory: Path, host: str, target: Target) -> None:
+        self.target = target
+        self._directory = directory
+        self._host = host
+        self._fd = os.open(directory / _DATA, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_SH)
+        self._lock = threading.Lock()
+        self._hasher = hashlib.sha256()
+        self._hashed: int | None = 0  # bytes from the start that are hashed; None: they were written over since
+        self._version = 0  # counts changes
+        self._pushed = 0  # the version that the registry has
+        self.size = 0
+        self.digest: str | None = None  # of the version that the registry has
+        self.mtime_ns = time.time_ns()
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the registry does not have what is written here."""
+        return self._version != self._pushed
+
+    def touch(self) -> None:
+        """Count the file as changed: a new empty file is worth a push."""
+        with self._lock:
+            self._change()
+
+    def aim(self, target: Target) -> None:
+        """Change what the file is meant to be."""
+        with self._lock:
+            self.target = target
+            if self.is_dirty:
+                self._write_down()
+
+    def fill(self, read_into: Callable[[memoryview, int], int]) -> None:
+        """Take over the bytes of an existing blob; this alone is no change.
+
+        :param read_into: reads at an offset into a buffer and returns how many bytes
+        """
+        buffer = memoryview(bytearray(_COPY))
+        offset = 0
+        while count := read_into(buffer, offset):
+            self._put(buffer[:count], offset)
+            offset += count
+
+    def write(self, data: bytes | memoryview, offset: int) -> int:
+        """Write bytes; returns how many.
+
+        :raises OSError: when the disk is full; what was written before stays
+        """
+        with self._lock:
+            self._change()
+        self._put(memoryview(data), offset)
+        return len(data)
+
+    def _put(self, data: memoryview, offset: int) -> None:
+        with self._lock:
+            rest, position = data, offset
+            while rest:
+                written = os.pwrite(self._fd, rest, position)
+                rest, position = rest[written:], position + written
+                self.size = max(self.size, position)
+            if self._hashed is not None and offset == self._hashed:
+                self._hasher.update(data)
+                self._hashed += len(data)
+            elif self._hashed is not None and offset < self._hashed:
+                self._hashed = None
+
+    def truncate(self, size: int) -> None:
+        """Cut the file, or lengthen it with zeros."""
+        with self._lock:
+            self._change()
+            os.ftruncate(self._fd, size)
+            self.size = size
+            if size == 0:
+                self._hasher, self._hashed = hashlib.sha256(), 0
+            elif self._hashed is not None and size < self._hashed:
+                self._hashed = None
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Read what is written so far."""
+        return os.preadv(self._fd, [buffer], offset)
+
+    def push(self, remote: Remote, have: Callable[[str], bool]) -> tuple[str, int, int]:
+        """Make the bytes a blob of the target's repository.
+
+        :param have: whether the repository has, or could be made to have, a digest without an upload
+        :returns: digest, size in bytes, and the version to call :meth:`clean` with once they have their name
+        :raises requests.RequestException: when the push failed; the bytes stay in the journal
+        """
+        while True:
+            digest, size, version = self._digest()
+            if not have(digest):
+                remote.push_blob(self.target.repository, _Slice(self._fd, size), digest, size)
+            if version == self._version:
+                return digest, size, version
+
+    def _digest(self) -> tuple[str, int, int]:
+        with self._lock:
+            if self._hashed is None:
+                self._hasher, self._hashed = hashlib.sha256(), 0
+            while self._hashed < self.size:
+                chunk = os.pread(self._fd, min(_COPY, self.size - self._hashed), self._hashed)
+                self._hasher.update(chunk)
+                self._hashed += len(chunk)
+            return "sha256:" + self._hasher.hexdigest(), self.size, self._version
+
+    def clean(self, version: int, digest: str) -> None:
+        """Note that the registry has *version*, of this *digest*, under its name."""
+        with self._lock:
+            self._pushed, self.digest = version, digest
+            if not self.is_dirty:
+                (self._directory / _MEANT).unlink(missing_ok=True)
+
+    def close(self, adopt: Callable[[str, Path], None] | None = None) -> None:
+        """Let go of the file. What the registry does not have stays in the journal.
+
+        :param adopt: takes a file over whose bytes the registry has
+        """
+        if not self.is_dirty:
+            if adopt is not None and self.digest is not None:
+                adopt(self.digest, self._directory / _DATA)
+            shutil.rmtree(self._directory, ignore_errors=True)
+        os.close(self._fd)
+
+    def discard(self) -> None:
+        """Drop the file: nobody wants its bytes."""
+        with self._lock:
+            self._pushed, self.digest = self._version, None
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _change(self) -> None:
+        if not self.is_dirty:
+            self._write_down()
+        self._version += 1
+        self.mtime_ns = time.time_ns()
+
+    def _write_down(self) -> None:
+        meant = json.dumps({"host": self._host, **asdict(self.target)})
+        fresh = self._directory / (_MEANT + ".new")
+        fresh.write_text(meant, encoding="utf-8", errors="surrogateescape")
+        os.replace(fresh, self._directory / _MEANT)
+
+
+class _Slice:
+    """The first bytes of an open file, as a request's body; its position is its own."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self._size = size
+        self._offset = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.read, b"")
+
+    def seek(self, offset: int) -> None:
+        self._offset = offset
+
+    def tell(self) -> int:
+        return self._offset
+
+    def read(self, size: int = _COPY) -> bytes:
+        """The next bytes. A caller that asks for few at a time is given many: the syscalls are what costs."""
+        chunk = os.pread(self._fd, min(max(size, _COPY), self._size - self._offset), self._offset)
+        self._offset += len(chunk)
+        return chunk
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process has the file open as its own."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
