@@ -27,7 +27,7 @@ from regfs.registry.reference import InvalidReference, Reference, parse_referenc
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-class ReferenceType(click.ParamType):  # type: ignore[type-arg] - generic in newer clicks only
+class ReferenceType(click.ParamType):  # type: ignore[type-arg]
     """A reference on the command line."""
 
     name = "reference"
@@ -42,7 +42,7 @@ class ReferenceType(click.ParamType):  # type: ignore[type-arg] - generic in new
             self.fail(str(error), param, ctx)
 
 
-class SizeType(click.ParamType):  # type: ignore[type-arg] - generic in newer clicks only
+class SizeType(click.ParamType):  # type: ignore[type-arg]
     """A number of bytes, such as ``500M`` or ``20G``."""
 
     name = "size"
@@ -70,9 +70,20 @@ def _fail(message: object) -> NoReturn:
     sys.exit(1)
 
 
+def main() -> NoReturn:
+    """Run a command. What was wrong with it is one line on standard error; the status is 2 then, else 0 or 1."""
+    try:
+        sys.exit(commands.main(prog_name="regfs", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        click.echo(f"regfs: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="regfs")
-def main() -> None:
+def commands() -> None:
     """A container registry as a filesystem.
 
     \b
@@ -82,7 +93,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@commands.command()
 @click.argument("reference", type=ReferenceType())
 @click.argument("directory", type=click.Path(path_type=Path))
 @option("--insecure", is_flag=True, help="Speak plain HTTP.")
@@ -181,7 +192,7 @@ def _credential(reference: Reference, username: str | None) -> Callable[[str], C
     return lambda repository: credential
 
 
-@main.command()
+@commands.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 def umount(directory: Path) -> None:
     """Unmount DIRECTORY."""

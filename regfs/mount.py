@@ -116,6 +116,7 @@ def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
         os.close(tell)
 
         def ready() -> None:
+            log.info("%s is mounted on %s", options.reference, options.directory)
             os.write(2, _READY)
             os.dup2(null, 2)
 

@@ -25,6 +25,7 @@ from regfs.registry.exceptions import (
     DXFUnexpectedStatusCodeError,
     DXFUnsupportedSchemaType,
 )
+from regfs.registry.reference import is_digest
 from regfs.registry.transport import (
     NOT_FOUND,
     UNAUTHORIZED,
@@ -39,6 +40,7 @@ from regfs.registry.transport import (
 
 Base = TypeVar("Base", bound="DXFBase")
 Repository = TypeVar("Repository", bound="DXF")
+Value = TypeVar("Value", str, int)
 Auth = Callable[["DXFBase", Response], None]
 Blobs = list[str] | list[tuple[str, int]]
 
@@ -371,10 +373,14 @@ class DXF(DXFBase):
         """Give a name to a manifest.
 
         :param alias: the name
-        :param manifest_json: the manifest (JSON)
+        :param manifest_json: the manifest (JSON), of whatever type it says it is
+        :raises InvalidManifest: when it is not a JSON object
+        :raises DXFUnsupportedSchemaType: when it does not say, and is of no known type
         """
         content = manifest_json.encode("utf-8")
-        media_type = manifests.kind(manifests.load(content))
+        document = manifests.load(content)
+        stated = document.get("mediaType")
+        media_type = stated if stated and isinstance(stated, str) else manifests.kind(document)
         self._request("put", f"manifests/{alias}", data=content, headers={"Content-Type": media_type})
 
     def set_alias(self, alias: str, *digests: str) -> str:
@@ -449,7 +455,7 @@ class DXF(DXFBase):
         digests = fetched.layers(verify)
         if fetched.is_schema1:
             return [(digest, self.blob_size(digest)) for digest in digests]
-        return [(digest, layer["size"]) for digest, layer in zip(digests, fetched.document["layers"], strict=True)]
+        return list(zip(digests, fetched.sizes(), strict=True))
 
     def get_digest(
         self, alias: str | None = None, manifest: str | None = None, platform: str | None = None
@@ -494,7 +500,9 @@ class DXF(DXFBase):
     def _fetch(self, reference: str) -> _Fetched:
         response = self._request("get", f"manifests/{reference}", headers=_ACCEPT)
         digest = response.headers.get("Docker-Content-Digest")
-        return _Fetched(response.content, digest, response.headers.get("Content-Type"))
+        fetched = _Fetched(response.content, digest, response.headers.get("Content-Type"))
+        fetched.require(reference)
+        return fetched
 
     def _given(self, alias: str | None, manifest: str | None) -> _Fetched:
         if alias:
@@ -508,7 +516,7 @@ class DXF(DXFBase):
         if not fetched.is_index:
             return read(fetched)
         entries = fetched.platforms()
-        if platform is None:
+        if not platform:
             return {name: read(self._child(digest)) for name, digest in entries}
         for name, digest in entries:
             if name == platform:
@@ -530,10 +538,19 @@ class _Fetched:
         self._stated_digest = stated_digest
         self.document = manifests.load(content)
         self.media_type = manifests.kind(self.document, content_type)
-        if stated_digest is not None and not self.is_schema1:
+        if stated_digest is not None:
             schema1.require_sha256(stated_digest)
-            if hash_bytes(content) != stated_digest:
-                raise DXFDigestMismatchError(hash_bytes(content), stated_digest)
+            self.require(stated_digest)
+
+    def require(self, digest: str) -> None:
+        """Make sure that a digest is that of the content; schema 1 is checked when its layers are read.
+
+        :raises DXFDigestMismatchError: when it is not. What is not a digest is an alias, and may name any content.
+        """
+        if is_digest(digest) and not self.is_schema1:
+            got = manifests.digest_of(self.content, digest)
+            if got != digest:
+                raise DXFDigestMismatchError(got, digest)
 
     @property
     def is_schema1(self) -> bool:
@@ -554,12 +571,21 @@ class _Fetched:
     def config(self) -> str:
         if self.is_schema1:
             raise DXFDigestNotAvailableForSchema1
-        return schema1.require_sha256(self.document["config"]["digest"])
+        return schema1.require_sha256(_field(self.document.get("config"), "digest", str))
 
     def layers(self, verify: bool) -> list[str]:
         if self.is_schema1:
             return schema1.verified_layers(self.content, self._stated_digest, verify)
-        return [schema1.require_sha256(layer["digest"]) for layer in self.document["layers"]]
+        return [schema1.require_sha256(_field(layer, "digest", str)) for layer in self._layers()]
+
+    def sizes(self) -> list[int]:
+        return [_field(layer, "size", int) for layer in self._layers()]
+
+    def _layers(self) -> list[object]:
+        layers = self.document.get("layers") or []
+        if not isinstance(layers, list):
+            raise manifests.InvalidManifest("not a manifest: its layers are not a list")
+        return layers
 
     def platforms(self) -> list[tuple[str, str]]:
         """Platform name and digest of each entry, the first of repeated ones; entries of no platform are left out."""
@@ -568,6 +594,13 @@ class _Fetched:
             if entry.platform is not None:
                 found.setdefault(entry.platform.join("/"), entry.digest)
         return list(found.items())
+
+
+def _field(descriptor: object, name: str, kind: type[Value]) -> Value:
+    value = descriptor.get(name) if isinstance(descriptor, dict) else None
+    if not isinstance(value, kind):
+        raise manifests.InvalidManifest(f"not a manifest: a descriptor without its {name}")
+    return value
 
 
 class _VerifiedChunks(Iterable[bytes]):

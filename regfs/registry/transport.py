@@ -173,6 +173,7 @@ class PooledTransport:
             total=retries,
             connect=min(retries, 1),
             redirect=0,
+            other=0,  # TLS failures do not pass by themselves
             allowed_methods=None,
             status_forcelist=_TRANSIENT,
             backoff_factor=0.2,
