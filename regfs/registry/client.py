@@ -499,10 +499,8 @@ class DXF(DXFBase):
 
     def _fetch(self, reference: str) -> _Fetched:
         response = self._request("get", f"manifests/{reference}", headers=_ACCEPT)
-        digest = response.headers.get("Docker-Content-Digest")
-        fetched = _Fetched(response.content, digest, response.headers.get("Content-Type"))
-        fetched.require(reference)
-        return fetched
+        digest = reference if is_digest(reference) else response.headers.get("Docker-Content-Digest")
+        return _Fetched(response.content, digest, response.headers.get("Content-Type"))
 
     def _given(self, alias: str | None, manifest: str | None) -> _Fetched:
         if alias:
@@ -531,26 +529,20 @@ class DXF(DXFBase):
 
 
 class _Fetched:
-    """A manifest as it came, checked against the digest that it came with."""
+    """A manifest as it came, checked against the digest that it was asked for by, else came with.
+
+    Schema 1 is checked when its layers are read.
+    """
 
     def __init__(self, content: bytes, stated_digest: str | None, content_type: str | None) -> None:
         self.content = content
         self._stated_digest = stated_digest
         self.document = manifests.load(content)
         self.media_type = manifests.kind(self.document, content_type)
-        if stated_digest is not None:
+        if stated_digest is not None and not self.is_schema1:
             schema1.require_sha256(stated_digest)
-            self.require(stated_digest)
-
-    def require(self, digest: str) -> None:
-        """Make sure that a digest is that of the content; schema 1 is checked when its layers are read.
-
-        :raises DXFDigestMismatchError: when it is not. What is not a digest is an alias, and may name any content.
-        """
-        if is_digest(digest) and not self.is_schema1:
-            got = manifests.digest_of(self.content, digest)
-            if got != digest:
-                raise DXFDigestMismatchError(got, digest)
+            if hash_bytes(content) != stated_digest:
+                raise DXFDigestMismatchError(hash_bytes(content), stated_digest)
 
     @property
     def is_schema1(self) -> bool:

@@ -7,7 +7,6 @@ covers a *payload* that is not the body: its first ``formatLength`` bytes, then 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -55,10 +54,10 @@ def verified_layers(content: bytes, digest: str | None, verify: bool = True) -> 
     document = load(content)
     try:
         return _layers(content, document, digest, verify)
-    except (KeyError, IndexError, TypeError, AttributeError, binascii.Error, UnicodeDecodeError) as error:
+    except InvalidManifest:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise InvalidManifest(f"not a schema 1 manifest: {type(error).__name__} {error}") from None
-    except json.JSONDecodeError:
-        raise InvalidManifest("not a schema 1 manifest: a signature header is not JSON") from None
 
 
 def _layers(content: bytes, document: Mapping[str, Any], digest: str | None, verify: bool) -> list[str]:
