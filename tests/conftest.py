@@ -6,10 +6,13 @@ import itertools
 import logging
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.registries import Lab, Registry
 
+hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no error
+hypothesis.settings.load_profile("tests")
 _numbers = itertools.count(1)
 
 

@@ -25,6 +25,10 @@ def push(client: DXF) -> str:
     return client.push_blob(data=iter([b"blob"]), digest=BLOB)
 
 
+def login_as_nobody(client: DXFBase, response: requests.Response) -> None:
+    client.authenticate(response=response)
+
+
 def scopes(registry: Registry) -> list[list[str]]:
     assert registry.tokens
     return [query.get("scope", []) for _, query in registry.tokens.requests]
@@ -239,12 +243,7 @@ def test_a_base_without_a_scope_asks_for_the_catalog(token_registry: Registry) -
 
 def test_an_anonymous_user_may_pull_what_is_public(token_registry: Registry, public: str) -> None:
     push(DXF(repo=public, **token_registry.client_arguments))
-    client = DXF(
-        token_registry.host,
-        public,
-        lambda asking, response: asking.authenticate(response=response) and None,
-        tlsverify=token_registry.lab.ca,
-    )
+    client = DXF(token_registry.host, public, login_as_nobody, tlsverify=token_registry.lab.ca)
     assert client.blob_size(BLOB) == 4
 
 
@@ -306,5 +305,5 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(lab: Lab, serve: N
     registry = serve(lambda request: Answer(307, (("Location", location),)), lab.server_context())
     client = DXF(registry.host, "a/b", tlsverify=lab.ca)
     client.token = "secret"
-    assert b"".join(client.pull_blob(BLOB)) == b"blob"
+    assert list(client.pull_blob(BLOB)) == [b"blob"]
     assert "authorization" not in elsewhere.requests[0].headers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import requests
@@ -39,21 +39,19 @@ def paged(key: str, link: Callable[[int], str]) -> Callable[[Request], Answer]:
     return respond
 
 
-LISTINGS = {
-    "repositories": (lambda server: DXFBase(server.host, insecure=True).list_repos, "/v2/_catalog"),
-    "tags": (lambda server: DXF(server.host, "a/b", insecure=True).list_aliases, "/v2/a/b/tags/list"),
-}
+PATHS = {"repositories": "/v2/_catalog", "tags": "/v2/a/b/tags/list"}
 
 
-@pytest.fixture(params=sorted(LISTINGS))
+@pytest.fixture(params=sorted(PATHS))
 def key(request: pytest.FixtureRequest) -> str:
     """Each kind of listing, by the key of its names."""
     name: str = request.param
     return name
 
 
-def listing(server: Server, key: str) -> Callable[..., list[str]]:
-    return LISTINGS[key][0](server)  # type: ignore[return-value]
+def listing(server: Server, key: str) -> Callable[..., Iterable[str]]:
+    client = DXF(server.host, "a/b", insecure=True)
+    return client.list_repos if key == "repositories" else client.list_aliases
 
 
 def test_all_repositories_are_listed(three: Registry) -> None:
@@ -110,18 +108,18 @@ def test_the_aliases_of_an_unknown_repository_are_an_http_error(client: DXF) -> 
 def test_a_listing_asks_for_no_number_unless_told(serve: NewServer, key: str) -> None:
     server = serve(paged(key, lambda start: ""))
     listing(server, key)()
-    assert [request.path for request in server.requests] == [LISTINGS[key][1]]
+    assert [request.path for request in server.requests] == [PATHS[key]]
 
 
 def test_a_listing_asks_for_the_batch_size_once(serve: NewServer, key: str) -> None:
-    path = LISTINGS[key][1]
+    path = PATHS[key]
     server = serve(paged(key, lambda start: f'<{path}?n=2&from={start}>; rel="next"'))
     assert listing(server, key)(batch_size=2) == NAMES
     assert [r.path for r in server.requests] == [f"{path}?n=2", f"{path}?n=2&from=2", f"{path}?n=2&from=4"]
 
 
 def test_a_listing_is_fetched_as_it_is_read(serve: NewServer, key: str) -> None:
-    server = serve(paged(key, lambda start: f'<{LISTINGS[key][1]}?from={start}>; rel="next"'))
+    server = serve(paged(key, lambda start: f'<{PATHS[key]}?from={start}>; rel="next"'))
     names: Iterator[str] = iter(listing(server, key)(iterate=True))
     counts = [(next(names), len(server.requests)) for _ in range(4)]
     assert counts == [("name0", 1), ("name1", 1), ("name2", 2), ("name3", 2)]
@@ -139,14 +137,14 @@ def test_a_listing_is_fetched_as_it_is_read(serve: NewServer, key: str) -> None:
 )
 def test_any_form_of_link_leads_to_the_next_page(serve: NewServer, key: str, link: str) -> None:
     made: list[Server] = []
-    path = LISTINGS[key][1]
+    path = PATHS[key]
     made.append(serve(paged(key, lambda start: link.format(host=made[0].host, path=path, start=start))))
     assert listing(made[0], key)() == NAMES
 
 
 def test_a_link_to_another_host_does_not_lead_there(serve: NewServer, key: str) -> None:
     elsewhere = serve(lambda request: Answer(200, (), json.dumps({key: ["stolen"]}).encode()))
-    link = f'<http://{elsewhere.host}{LISTINGS[key][1]}?from={{}}>; rel="next"'
+    link = f'<http://{elsewhere.host}{PATHS[key]}?from={{}}>; rel="next"'
     assert listing(serve(paged(key, link.format)), key)() == NAMES
     assert elsewhere.requests == []
 

@@ -27,7 +27,7 @@ def exercise(client: DXF) -> None:
     digest = client.push_blob(data=iter([b"blob"]), digest=hash_bytes(b"blob"))
     client.set_alias("v1", digest)
     assert client.get_alias("v1") == [digest]
-    assert b"".join(client.pull_blob(digest)) == b"blob"
+    assert list(client.pull_blob(digest)) == [b"blob"]
 
 
 def test_requests_in_a_context_share_one_connection(front: Server, registry: Registry, repository: str) -> None:
