@@ -26,6 +26,7 @@ from typing import Protocol
 from regfs.cache import CHUNK, SMALL, BlobCache, MemoryBlob, SparseBlob
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import Descriptor
+from regfs.registry.remote import Body
 from regfs.registry.transport import ConnectionFailed, Timeout
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _PIECE = 4  # chunks that one request ahead of the reader asks for, at most
 _AHEAD = 8  # requests ahead of readers at a time, all handles together
 _DEMANDED = 4  # requests that a reader waits for at a time
 _ATTEMPTS = 5  # in a row without a byte
-_NEAR = 1 << 20  # bytes; the kernel's reads arrive out of order by less
+_NEAR = 4 << 20  # bytes; the kernel's reads, up to twelve at once, arrive out of order by less
 _FIRST_PIECE, _LAST_PIECE = 64 << 10, CHUNK  # bytes read from the network at a time: small when slow, large when fast
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -43,8 +44,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 class Source(Protocol):
     """Where a blob's bytes come from; :class:`regfs.registry.remote.BlobSource` is one."""
 
-    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Callable[[memoryview], int]]:
-        """Yield a function that reads the bytes from *start* up to *end*, in order."""
+    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
+        """Ask for the bytes from *start* up to *end*; what comes may be the whole blob instead."""
 
 
 class Reader(Protocol):
@@ -154,13 +155,14 @@ class _Window:
     next: int = 0  # the offset that goes on from the last read
     reached: int = -1  # the last chunk of the reading in order
     chunks: int = 0  # how many chunks to fetch ahead
+    fetched: int = 0  # the first chunk that has not been asked for ahead of the reader
     turns: int = 0  # how often the handle has gone elsewhere
 
     def passed(self, offset: int, end: int) -> bool:
         """Note a read; whether it went on, in order, into another chunk."""
         last = (end - 1) // CHUNK
         if abs(offset - self.next) > _NEAR:
-            self.chunks, self.reached, self.next = 0, last, end
+            self.chunks, self.fetched, self.reached, self.next = 0, 0, last, end
             self.turns += 1
             return False
         self.next = max(self.next, end)
@@ -181,12 +183,20 @@ class _Transfer:
     window: _Window | None = None  # whose window it belongs to; None: a reader waits for it
     turn: int = 0
     position: int = 0  # every byte before it is there
+    wide: bool = False  # of the whole blob, because the registry ignores ranges
     error: Exception | None = None
     claimed: list[int] = field(default_factory=list)
 
     @property
     def wanted(self) -> bool:
         return self.window is None or self.window.turns == self.turn
+
+
+def _next_piece(piece: int, took: float) -> int:
+    """How many bytes to read next, when reading *piece* bytes took so many seconds."""
+    if took < 0.005:
+        return min(_LAST_PIECE, piece * 2)
+    return max(_FIRST_PIECE, piece // 2) if took > 0.1 else piece
 
 
 class _LazyReader:
@@ -223,6 +233,7 @@ class _Download:
         self._storage = storage
         self._left: list[SparseBlob] = []
         self._source = source
+        self._ranges = True  # whether the registry heeds ranges, as far as is known
         self._ended = ended
         self._changed = threading.Condition()
         self._transfers: list[_Transfer] = []
@@ -303,9 +314,14 @@ class _Download:
 
     def _fetch_ahead(self, window: _Window) -> None:
         """Start transfers for what is missing of the window. Called under the lock."""
-        first = window.reached + 1
+        if not self._ranges:
+            return
         ahead = min(window.chunks, SMALL // CHUNK) if isinstance(self._storage, MemoryBlob) else window.chunks
-        last = min(first + ahead, self._storage.chunks) - 1
+        first = max(window.fetched, window.reached + 1)
+        last = min(window.reached + 1 + ahead, self._storage.chunks) - 1
+        if first > window.reached + 1 + ahead // 2:
+            return  # half of the window is still ahead: asking for the rest now would be many small requests
+        window.fetched = last + 1
         piece = _PIECE if self.size > SMALL else _WINDOW
         while first <= last:
             missing = self._storage.missing(first, last)
@@ -356,7 +372,8 @@ class _Download:
 
     def _run(self, transfer: _Transfer) -> None:
         try:
-            self._claim(transfer)
+            if transfer.window is None or self._ranges:
+                self._claim(transfer)
             if transfer.claimed:
                 self._transfer(transfer)
         except Exception as error:  # noqa: BLE001 - it is handed to whoever waits for the bytes
@@ -388,37 +405,50 @@ class _Download:
             transfer.claimed.append(chunk)
 
     def _transfer(self, transfer: _Transfer) -> None:
+        """Fill the claimed chunks, going on where the connection was cut, until there are too many failures."""
         end = min((transfer.claimed[-1] + 1) * CHUNK, self.size)
-        buffer = memoryview(bytearray(min(CHUNK, end - transfer.position)))
         failures = 0
         while transfer.position < end and transfer.wanted:
             before = transfer.position
             try:
-                with self._source.open(before, end, self.size) as read:
-                    self._receive(transfer, end, buffer, read)
+                with self._source.open(before, end, self.size) as body:
+                    if body.start != before or body.end > end:
+                        if not self._widen(transfer):
+                            return
+                        end = self.size
+                    self._receive(transfer, end, body)
                     if transfer.position < end and transfer.wanted:
                         raise ConnectionFailed(f"{self.digest} ended at byte {transfer.position} of {end}")
             except (ConnectionFailed, Timeout) as error:
-                failures = 1 if transfer.position > before else failures + 1
+                failures = failures + 1 if transfer.wide or transfer.position == before else 1
                 if failures >= _ATTEMPTS:
                     raise
                 log.info("%s: resumed at byte %d: %s", self.digest, transfer.position, error)
                 threading.Event().wait(random.uniform(0.5, 1) * 0.1 * 2**failures)  # noqa: S311 - jitter
 
-    def _receive(self, transfer: _Transfer, end: int, buffer: memoryview, read: Callable[[memoryview], int]) -> None:
-        piece = _FIRST_PIECE
+    def _widen(self, transfer: _Transfer) -> bool:
+        """The registry ignores ranges: make this transfer one of the whole blob, unless there is such a one already."""
+        with self._changed:
+            self._ranges = False
+            if any(other.wide for other in self._transfers if other is not transfer):
+                return False
+            transfer.wide, transfer.window = True, None
+            transfer.first, transfer.end, transfer.position = 0, self._storage.chunks, 0
+            return True
+
+    def _receive(self, transfer: _Transfer, end: int, body: Body) -> None:
+        buffer = memoryview(bytearray(min(CHUNK, end - transfer.position // CHUNK * CHUNK)))
+        piece, first = _FIRST_PIECE, transfer.position
         while transfer.position < end and transfer.wanted:
             start = transfer.position % CHUNK
+            in_buffer = first <= transfer.position - start  # the whole chunk, not only what came after a cut
             began = monotonic()
-            count = read(buffer[start : start + piece])
+            count = body.read_into(buffer[start : start + piece])
             if not count:
                 return
-            took = monotonic() - began
-            piece = (
-                min(_LAST_PIECE, piece * 2) if took < 0.005 else max(_FIRST_PIECE, piece // 2) if took > 0.1 else piece
-            )
+            piece = _next_piece(piece, monotonic() - began)
             self._write(buffer[start : start + count], transfer.position)
-            self._moved(transfer, transfer.position + count, buffer)
+            self._moved(transfer, transfer.position + count, buffer if in_buffer else None)
 
     def _write(self, data: memoryview, offset: int) -> None:
         try:
@@ -438,10 +468,10 @@ class _Download:
                 self._left.append(self._storage)
                 self._storage = MemoryBlob(self.digest, self.size)
 
-    def _moved(self, transfer: _Transfer, position: int, buffer: memoryview) -> None:
+    def _moved(self, transfer: _Transfer, position: int, buffer: memoryview | None) -> None:
         chunk = (position - 1) // CHUNK
         whole = position == min((chunk + 1) * CHUNK, self.size)
-        if whole:
+        if whole and not self._storage.has(chunk):
             self._storage.mark(chunk)
             self._storage.release(chunk)
         with self._changed:

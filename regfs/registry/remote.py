@@ -7,7 +7,7 @@ is an exception of :mod:`regfs.registry.exceptions` or of ``requests``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -43,7 +43,7 @@ class UnexpectedAnswer(DXFError):
     """The registry answered something that the protocol does not allow; the text says what."""
 
 
-class Body(Protocol):
+class Upload(Protocol):
     """What is uploaded: bytes of known length that can be sent again from the start."""
 
     def __len__(self) -> int: ...
@@ -211,7 +211,7 @@ class Remote:
         except (RequestException, DXFError, KeyError):
             return  # the registry purges abandoned uploads by itself
 
-    def push_blob(self, repository: str, body: Body, digest: str, size: int) -> None:
+    def push_blob(self, repository: str, body: Upload, digest: str, size: int) -> None:
         """Upload *size* bytes of *body* as the blob *digest*."""
         self._upload(repository, body if size else b"", digest)
 
@@ -239,20 +239,21 @@ class BlobSource:
         self._url = urljoin(dxf._base_url, f"{dxf._repo_path}/blobs/{digest}")
 
     @contextmanager
-    def open(self, start: int, end: int, size: int) -> Iterator[Callable[[memoryview], int]]:
+    def open(self, start: int, end: int, size: int) -> Iterator[Body]:
         """Ask for the bytes from *start* up to *end* of a blob of *size* bytes.
 
-        Yields a function that reads the next bytes into a buffer and returns how many; 0 is the end, which may come
-        too early. Where the registry ignores the range and sends the whole blob, what comes before *start* is
-        skipped.
+        A registry may ignore the range and send the whole blob (RFC 9110 section 14.2): ``Body.start`` says so.
 
         :raises UnexpectedAnswer: when the answer is of another range or of another size
         :raises requests.HTTPError: when the registry refused
         """
         response = self._get(start, end)
         try:
-            skip = self._skipped(response, start, end, size)
-            yield _Body(response, skip, end - start).readinto
+            if response.status_code == _PARTIAL:
+                yield Body(response, start, self._last(response, start, end, size) + 1)
+            else:
+                self._require_length(response, size)
+                yield Body(response, 0, size)
         finally:
             response.close()
 
@@ -279,39 +280,39 @@ class BlobSource:
     def _follow(self, target: str, headers: dict[str, str]) -> Response:
         return self._dxf.pool.send("get", target, headers=headers, stream=True, access=None, allow_redirects=True)
 
-    def _skipped(self, response: Response, start: int, end: int, size: int) -> int:
-        """How many bytes of the body come before *start*."""
-        if response.status_code != _PARTIAL:
-            length = response.headers.get("Content-Length")
-            if length is not None and int(length) != size:
-                raise UnexpectedAnswer(f"{self.digest} has {length} bytes, its manifest says {size}")
-            return start
+    def _require_length(self, response: Response, size: int) -> None:
+        length = response.headers.get("Content-Length")
+        if length is not None and length != str(size):
+            raise UnexpectedAnswer(f"{self.digest} has {length} bytes here, its manifest says {size}")
+
+    def _last(self, response: Response, start: int, end: int, size: int) -> int:
+        """The last byte of a partial answer, which may be of less than was asked for, but of nothing else."""
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None:
-            raise UnexpectedAnswer(f"{self.digest}: a 206 without a Content-Range")
+            raise UnexpectedAnswer(f"{self.digest}: an answer of a range that does not say which")
         first, last, total = match.groups()
         if total not in ("*", str(size)):
-            raise UnexpectedAnswer(f"{self.digest} has {total} bytes, its manifest says {size}")
-        if int(first) != start or int(last) >= end:
+            raise UnexpectedAnswer(f"{self.digest} has {total} bytes here, its manifest says {size}")
+        if int(first) != start or not start <= int(last) < end:
             raise UnexpectedAnswer(f"{self.digest}: asked for bytes {start}-{end - 1}, got {first}-{last}")
-        return 0
+        return int(last)
 
 
-class _Body:
-    """The bytes of a response that belong to the range asked for."""
+class Body:
+    """The bytes that an answer brings.
 
-    def __init__(self, response: Response, skip: int, length: int) -> None:
+    :param start: offset in the blob of the first one
+    :param end: offset after the last one
+    """
+
+    def __init__(self, response: Response, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
         self._response = response
-        self._skip = skip
-        self._left = length
+        self._left = end - start
 
-    def readinto(self, buffer: memoryview) -> int:
-        waste = memoryview(bytearray(min(self._skip, 1 << 20)))
-        while self._skip:
-            passed = read_into(self._response, waste[: self._skip])
-            if not passed:
-                return 0
-            self._skip -= passed
+    def read_into(self, buffer: memoryview) -> int:
+        """Read the next bytes; returns how many, 0 at the end, which may come too early."""
         count = read_into(self._response, buffer[: self._left]) if self._left else 0
         self._left -= count
         return count
@@ -347,4 +348,4 @@ def _status(error: HTTPError) -> int:
     return error.response.status_code if error.response is not None else 0
 
 
-__all__ = ["BlobSource", "InvalidManifest", "NotModified", "Remote", "UnexpectedAnswer"]
+__all__ = ["BlobSource", "Body", "InvalidManifest", "NotModified", "Remote", "UnexpectedAnswer"]
