@@ -62,7 +62,8 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
 def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     """An option that the environment can give too, as ``REGFS_`` and its name."""
     long = max(names, key=len).lstrip("-").partition("/")[0]
-    return click.option(*names, envvar=f"REGFS_{long.upper().replace('-', '_')}", show_default=True, **attributes)
+    variable = f"REGFS_{long.upper().replace('-', '_')}"
+    return click.option(*names, envvar=variable, **{"show_default": True, **attributes})
 
 
 def _fail(message: object) -> NoReturn:
@@ -105,7 +106,10 @@ def commands() -> None:
 @option("--read-only", is_flag=True, help="Refuse every change.")
 @option("--repository", multiple=True, help="List this repository where the registry has no catalog; repeatable.")
 @option("--ttl", type=click.FloatRange(0), default=30.0, help="Seconds before names are asked for again.")
-@option("--cache-dir", type=click.Path(file_okay=False, path_type=Path), default=default_cache_dir, help="The cache.")
+@option(
+    "--cache-dir", type=click.Path(file_okay=False, path_type=Path), default=default_cache_dir,
+    show_default="~/.cache/regfs", help="The cache.",
+)  # fmt: skip
 @option(
     "--cache-size", type=SizeType(), help="Keep the cache below this, such as 20G.  [default: half of what is free]"
 )
@@ -113,8 +117,8 @@ def commands() -> None:
 @option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers.")
 @option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing.")
 @option("--allow-other", is_flag=True, help="Let other users in.")
-@option("--uid", type=int, default=os.getuid, help="Owner of the files.")
-@option("--gid", type=int, default=os.getgid, help="Group of the files.")
+@option("--uid", type=int, default=os.getuid, show_default="yours", help="Owner of the files.")
+@option("--gid", type=int, default=os.getgid, show_default="yours", help="Group of the files.")
 @option("--umask", type=str, default="0", help="Permission bits to take away, octal.")
 @option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Where a background mount logs to.")
 @option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="What it logs.")
