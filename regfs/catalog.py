@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 
 from regfs.cache import BlobCache
+from regfs.names import NameStore
 from regfs.registry import manifest as manifests
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import Index, InvalidManifest, Manifest
@@ -44,13 +45,18 @@ class _Answer:
 class Catalog:
     """The registry's names and manifests.
 
+    :param names: the last answers, for when the registry cannot be reached
     :param ttl: seconds that an answer is fresh
     :param named: repositories to list where the registry has no catalog
     """
 
-    def __init__(self, remote: Remote, cache: BlobCache, ttl: float, named: Iterable[str] = ()) -> None:
+    def __init__(
+        self, remote: Remote, cache: BlobCache, names: NameStore, ttl: float, named: Iterable[str] = ()
+    ) -> None:
         self._remote = remote
         self._cache = cache
+        self._names = names
+        self._stale_logged = 0.0  # time.monotonic()
         self._ttl = ttl
         self._lock = threading.Lock()
         self._visited = set(named)
@@ -217,14 +223,25 @@ class Catalog:
         try:
             value = ask(None if old is None else old.value)
         except (ConnectionFailed, Timeout, HTTPError) as error:
-            if old is None or (isinstance(error, HTTPError) and not _transient(error)):
+            if isinstance(error, HTTPError) and not _transient(error):
                 raise
-            log.warning("%s: the registry cannot be reached; what was known is served", " ".join(key))
-            self._remember(key, old.value, _UNREACHABLE)
-            stale: Value = old.value
-            return stale
+            stale: Value | None = self._names.get(key) if old is None else old.value
+            if stale is None and old is None:
+                raise
+            self._log_stale(error)
+            self._remember(key, stale, _UNREACHABLE)
+            return cast("Value", stale)  # what was asked before was of the same kind
         self._remember(key, value)
+        self._names.put(key, value)
         return value
+
+    def _log_stale(self, error: Exception) -> None:
+        """Say once in a while, not once a name, that what is served may be old."""
+        with self._lock:
+            if monotonic() < self._stale_logged + _UNREACHABLE:
+                return
+            self._stale_logged = monotonic()
+        log.warning("the registry cannot be reached; what was known is served (%s)", type(error).__name__)
 
     def _remember(self, key: tuple[str, ...], value: object, lifetime: float | None = None) -> None:
         if lifetime is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -9,19 +10,28 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from tqdm import tqdm
 
 from regfs import __version__
+from regfs.cache import BlobCache
+from regfs.errnos import told
 from regfs.mount import (
+    Graph,
     MountFailed,
     MountOptions,
+    Options,
     default_cache_dir,
     mount_in_background,
     mount_in_foreground,
     unmount,
 )
+from regfs.prefetch import NothingThere, wanted
+from regfs.prefetch import prefetch as fetch_all
 from regfs.registry import credentials
 from regfs.registry.auth import Credential
 from regfs.registry.connect import Connection
+from regfs.registry.exceptions import DXFError
+from regfs.registry.manifest import InvalidManifest
 from regfs.registry.reference import InvalidReference, Reference, parse_reference
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -94,28 +104,49 @@ def commands() -> None:
     """
 
 
+_CACHE_DIR = option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_cache_dir,
+    show_default="~/.cache/regfs",
+    help="The cache.",
+)
+_CONNECTING = (
+    option("--insecure", is_flag=True, help="Speak plain HTTP."),
+    option(
+        "--ca-file",
+        type=click.Path(exists=True, dir_okay=False),
+        help="CA certificates to verify its certificate with.",
+    ),
+    option("--client-cert", type=click.Path(exists=True, dir_okay=False), help="Client certificate."),
+    option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Key of the client certificate."),
+    option("--no-tls-verify", is_flag=True, help="Do not verify the registry's certificate."),
+    option("--username", help="Who to log in as; the password is read from REGFS_PASSWORD, else from standard input."),
+    option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers."),
+    option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing."),
+    _CACHE_DIR,
+    option(
+        "--cache-size", type=SizeType(), help="Keep the cache below this, such as 20G.  [default: half of what is free]"
+    ),
+)
+
+
+def connecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how to reach a registry and where the cache is."""
+    for add in reversed(_CONNECTING):
+        command = add(command)
+    return command
+
+
 @commands.command()
 @click.argument("reference", type=ReferenceType())
 @click.argument("directory", type=click.Path(path_type=Path))
-@option("--insecure", is_flag=True, help="Speak plain HTTP.")
-@option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="CA certificates to verify the registry with.")
-@option("--client-cert", type=click.Path(exists=True, dir_okay=False), help="Client certificate.")
-@option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Key of the client certificate.")
-@option("--no-tls-verify", is_flag=True, help="Do not verify the registry's certificate.")
-@option("--username", help="Who to log in as; the password is read from REGFS_PASSWORD, else from standard input.")
+@connecting
 @option("--read-only", is_flag=True, help="Refuse every change.")
+@option("--offline", is_flag=True, help="Make no request; show what is cached.")
 @option("--repository", multiple=True, help="List this repository where the registry has no catalog; repeatable.")
 @option("--ttl", type=click.FloatRange(0), default=30.0, help="Seconds before names are asked for again.")
-@option(
-    "--cache-dir", type=click.Path(file_okay=False, path_type=Path), default=default_cache_dir,
-    show_default="~/.cache/regfs", help="The cache.",
-)  # fmt: skip
-@option(
-    "--cache-size", type=SizeType(), help="Keep the cache below this, such as 20G.  [default: half of what is free]"
-)
 @option("--verify", type=click.Choice(["lazy", "strict"]), default="lazy", help="strict: whole blobs before any byte.")
-@option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers.")
-@option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing.")
 @option("--allow-other", is_flag=True, help="Let other users in.")
 @option("--uid", type=int, default=os.getuid, show_default="yours", help="Owner of the files.")
 @option("--gid", type=int, default=os.getgid, show_default="yours", help="Group of the files.")
@@ -149,14 +180,11 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
     except ValueError:
         _fail(f"--umask: {given['umask']!r} is not an octal number, such as 022")
     return MountOptions(
-        reference=reference,
+        **_graph_options(reference, given),
         directory=Path(os.path.abspath(directory)),
-        connection=_connection(reference, given),
         read_only=given["read_only"],
         repositories=tuple(given["repository"]),
         ttl=given["ttl"],
-        cache_dir=Path(os.path.abspath(given["cache_dir"])),
-        cache_size=given["cache_size"],
         strict=given["verify"] == "strict",
         allow_other=given["allow_other"],
         uid=given["uid"],
@@ -167,6 +195,15 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
     )
 
 
+def _graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "reference": reference,
+        "connection": _connection(reference, given),
+        "cache_dir": Path(os.path.abspath(given["cache_dir"])),
+        "cache_size": given["cache_size"],
+    }
+
+
 def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
     if (given["client_cert"] is None) != (given["client_key"] is None):
         _fail("--client-cert and --client-key belong together; give both")
@@ -174,6 +211,7 @@ def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
         _fail("--insecure contradicts https:// in the reference; leave one out")
     return Connection(
         insecure=given["insecure"],
+        offline=given.get("offline", False),
         verify=False if given["no_tls_verify"] else given["ca_file"] or True,
         cert=(given["client_cert"], given["client_key"]) if given["client_cert"] else None,
         timeout=given["timeout"],
@@ -204,3 +242,93 @@ def umount(directory: Path) -> None:
         unmount(Path(os.path.abspath(directory)))
     except MountFailed as error:
         _fail(error)
+
+
+@commands.command()
+@click.argument("references", type=ReferenceType(), nargs=-1, required=True, metavar="REFERENCE...")
+@connecting
+@option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
+def prefetch(references: tuple[Reference, ...], platform: str | None, **given: Any) -> None:
+    """Fetch every blob of REFERENCE... into the cache: of an alias, or of all aliases of a repository.
+
+    What is there already is not fetched again; an interrupted run goes on where it stopped.
+
+    \b
+    regfs prefetch localhost:5000/team/model:v1
+    """
+    for reference in references:
+        _prefetch(reference, platform, given)
+
+
+def _prefetch(reference: Reference, platform: str | None, given: dict[str, Any]) -> None:
+    try:
+        with Graph(Options(**_graph_options(reference, given))) as graph:
+            _prefetch_from(graph, reference, platform)
+    except (MountFailed, NothingThere) as error:
+        _fail(error)
+    except (OSError, DXFError, InvalidManifest) as error:
+        _fail(f"{reference}: {told(error)}")
+
+
+def _prefetch_from(graph: Graph, reference: Reference, platform: str | None) -> None:
+    blobs = wanted(graph, reference, platform)
+    total = sum(item.blob.size for item in blobs)
+    with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+        fetch_all(graph, blobs, lambda count: bar.update(count) and None)
+    click.echo(f"{reference}: {len(blobs)} blobs, {total} bytes are in the cache")
+
+
+@commands.group()
+def cache() -> None:
+    """Look at the cache, verify it, shrink it."""
+
+
+def caching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that says which cache, which the command is then called with."""
+
+    @functools.wraps(command)
+    def with_cache(cache_dir: Path, **given: Any) -> None:
+        try:
+            command(BlobCache(Path(os.path.abspath(cache_dir))), **given)
+        except OSError as error:
+            _fail(error.strerror)
+
+    return _CACHE_DIR(with_cache)  # type: ignore[no-any-return]
+
+
+@cache.command()
+@caching
+def info(blobs: BlobCache) -> None:
+    """Say what the cache holds."""
+    usage = blobs.usage()
+    click.echo(f"directory  {blobs.directory}")
+    click.echo(f"blobs      {usage.blobs} whole, {usage.partial} in part")
+    click.echo(f"size       {usage.size} bytes of at most {usage.limit}")
+
+
+@cache.command()
+@caching
+def check(blobs: BlobCache) -> None:
+    """Read every blob again and remove those that are not their digest. The status is 1 when there were any."""
+    bad = list(blobs.check())
+    for name in bad:
+        click.echo(f"removed {name}")
+    click.echo(f"{blobs.usage().blobs} blobs are what their digests say")
+    sys.exit(1 if bad else 0)
+
+
+@cache.command()
+@caching
+@click.argument("size", type=SizeType())
+def prune(blobs: BlobCache, size: int) -> None:
+    """Remove the least recently used blobs until SIZE, such as 10G, is left. What is being read stays."""
+    blobs.make_room(size)
+    click.echo(f"{blobs.usage().size} bytes are left")
+
+
+@cache.command()
+@caching
+def clear(blobs: BlobCache) -> None:
+    """Remove every blob that nobody is reading."""
+    blobs.make_room(0)
+    click.echo(f"{blobs.usage().size} bytes are left")

@@ -88,6 +88,7 @@ class Fetcher:
         self._strict = strict
         self._lock = threading.Lock()
         self._downloads: dict[tuple[str, int], _Download] = {}
+        self._dropped: dict[str, int] = {}
         self.demanded = ThreadPoolExecutor(_DEMANDED, "regfs-fetch")
         self.ahead = ThreadPoolExecutor(_AHEAD, "regfs-ahead")
 
@@ -116,6 +117,25 @@ class Fetcher:
                 raise
         return reader
 
+    def prefetch(self, repository: str, blob: Descriptor, progress: Callable[[int], None]) -> None:
+        """Fetch a blob whole into the cache, and verify it. What is there already is not fetched again.
+
+        :param progress: called with the number of bytes that are there, as they come to be
+        :raises: as :meth:`open`
+        """
+        reader = self.open(repository, blob)
+        try:
+            if isinstance(reader, _LazyReader):
+                reader.fetch_whole(progress)
+            else:
+                progress(blob.size)
+        finally:
+            reader.close()
+
+    def generation(self, digest: str) -> int:
+        """How often bytes that were not the blob's have been dropped; a page cache that has some must be, too."""
+        return self._dropped.get(digest, 0)
+
     def _storage(self, blob: Descriptor) -> SparseBlob | MemoryBlob:
         try:
             return self._cache.sparse(blob.digest, blob.size)
@@ -133,14 +153,19 @@ class Fetcher:
             return True
 
     def forget(self, download: _Download) -> None:
-        """Let the next open of the blob begin anew."""
+        """Let the next open of the blob begin anew: its bytes have been dropped."""
         with self._lock:
+            self._dropped[download.digest] = self._dropped.get(download.digest, 0) + 1
             self._forget(download)
 
     def _forget(self, download: _Download) -> None:
         key = (download.digest, download.size)
         if self._downloads.get(key) is download:
             del self._downloads[key]
+
+    def finish(self) -> None:
+        """Wait until what was verified has joined the cache."""
+        self.demanded.shutdown(wait=True)
 
     def close(self) -> None:
         """Stop every transfer."""
@@ -209,6 +234,9 @@ class _LazyReader:
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         return self._download.read_into(buffer, offset, self._window)
+
+    def fetch_whole(self, progress: Callable[[int], None]) -> None:
+        self._download.wait_until_whole(progress)
 
     def close(self) -> None:
         self._download.drop()
@@ -284,20 +312,21 @@ class _Download:
             if self._storage.read_into(buffer, offset) == len(buffer):
                 return len(buffer)
 
-    def wait_until_whole(self) -> None:
+    def wait_until_whole(self, progress: Callable[[int], None] = lambda count: None) -> None:
         """Fetch everything and verify it.
 
+        :param progress: called with the number of bytes that are there, as they come to be
         :raises DXFDigestMismatchError: when the bytes are not the blob's
         :raises OSError: ENOSPC when there is no room to have it whole
         """
         for _ in range(2):  # the second time in memory, when the disk filled up in the first
-            self._fetch_whole()
+            self._fetch_whole(progress)
             self._wait_until_verified()
             if self._verified:
                 return
         raise OSError(errno.ENOSPC, f"no room to verify {self.digest} whole")
 
-    def _fetch_whole(self) -> None:
+    def _fetch_whole(self, progress: Callable[[int], None]) -> None:
         window = _Window(chunks=SMALL // CHUNK)
         with self._changed:
             self._fetch_ahead(window)
@@ -307,6 +336,7 @@ class _Download:
                 if window.passed(offset, end):
                     self._fetch_ahead(window)
             self._wait_for(offset, end)
+            progress(end - offset)
 
     def _require_not_failed(self) -> None:
         if self._failure is not None:

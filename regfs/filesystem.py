@@ -560,7 +560,7 @@ class Filesystem:
         created = blob.annotations.get(CREATED)
         if created is None and manifest is not None:
             created = manifest.annotations.get(CREATED)
-        return self._stamped(created, blob.digest)
+        return self._stamped(created, blob.digest) + self._fetcher.generation(blob.digest)
 
     def _stamped(self, created: str | None, digest: str) -> int:
         """The time of *created*, else the mount's start, with nanoseconds from the digest: other bytes, other time."""

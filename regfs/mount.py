@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
 import platformdirs
@@ -18,6 +19,7 @@ from regfs.cache import BlobCache
 from regfs.catalog import Catalog
 from regfs.fetch import Fetcher
 from regfs.filesystem import Filesystem
+from regfs.names import NameStore
 from regfs.publish import Publisher
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.exceptions import DXFError
@@ -38,33 +40,6 @@ class MountFailed(Exception):
     """There is no mount; the text is one line that says what to do."""
 
 
-@dataclass(frozen=True)
-class MountOptions:
-    """What ``regfs mount`` was asked for.
-
-    :param ttl: seconds that what is known of the registry's names is fresh
-    :param cache_size: bytes; None is half of what is free
-    :param strict: verify every blob whole before any byte of it is served
-    """
-
-    reference: Reference
-    directory: Path
-    connection: Connection = field(default_factory=Connection)
-    read_only: bool = False
-    repositories: tuple[str, ...] = ()
-    ttl: float = 30.0
-    cache_dir: Path = field(default_factory=lambda: default_cache_dir())
-    cache_size: int | None = None
-    state_dir: Path = field(default_factory=lambda: default_state_dir())
-    strict: bool = False
-    allow_other: bool = False
-    uid: int = field(default_factory=os.getuid)
-    gid: int = field(default_factory=os.getgid)
-    umask: int = 0
-    log_file: Path | None = None
-    log_level: str = "info"
-
-
 def default_cache_dir() -> Path:
     """``$XDG_CACHE_HOME/regfs``."""
     return Path(platformdirs.user_cache_dir("regfs"))
@@ -73,6 +48,39 @@ def default_cache_dir() -> Path:
 def default_state_dir() -> Path:
     """``$XDG_STATE_HOME/regfs``: the journal and the logs."""
     return Path(platformdirs.user_state_dir("regfs"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the object graph is built for.
+
+    :param ttl: seconds that what is known of the registry's names is fresh
+    :param cache_size: bytes; None is half of what is free
+    :param strict: verify every blob whole before any byte of it is served
+    """
+
+    reference: Reference
+    connection: Connection = field(default_factory=Connection)
+    read_only: bool = False
+    repositories: tuple[str, ...] = ()
+    ttl: float = 30.0
+    cache_dir: Path = field(default_factory=default_cache_dir)
+    cache_size: int | None = None
+    state_dir: Path = field(default_factory=default_state_dir)
+    strict: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountOptions(Options):
+    """What ``regfs mount`` was asked for."""
+
+    directory: Path
+    allow_other: bool = False
+    uid: int = field(default_factory=os.getuid)
+    gid: int = field(default_factory=os.getgid)
+    umask: int = 0
+    log_file: Path | None = None
+    log_level: str = "info"
 
 
 def mount_in_foreground(options: MountOptions) -> None:
@@ -196,7 +204,7 @@ class Graph:
     :raises MountFailed: when the registry, or a directory of the user's, is not usable
     """
 
-    def __init__(self, options: MountOptions) -> None:
+    def __init__(self, options: Options) -> None:
         try:
             self.remote: Remote = connect(options.reference, options.connection)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
@@ -205,13 +213,22 @@ class Graph:
             raise MountFailed(str(error)) from None
         except OSError as error:
             raise MountFailed(error.strerror or str(error)) from None
-        self.catalog = Catalog(self.remote, self.cache, options.ttl, options.repositories)
+        names = NameStore(options.cache_dir, options.reference.host)
+        self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
         self.publisher = Publisher(self.remote, self.catalog)
         self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))
         self.filesystem = Filesystem(
             self.tree, self.catalog, self.cache, self.fetcher, self.publisher, self.journal, options.read_only
         )
+
+    def __enter__(self) -> Graph:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop transfers and close connections."""

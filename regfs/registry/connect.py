@@ -9,7 +9,14 @@ from regfs.registry.auth import Credential
 from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
 from regfs.registry.reference import Reference
 from regfs.registry.remote import Remote, UnexpectedAnswer
-from regfs.registry.transport import ConnectionFailed, PooledTransport, RequestException, SSLError, Timeout
+from regfs.registry.transport import (
+    ConnectionFailed,
+    OfflineTransport,
+    PooledTransport,
+    RequestException,
+    SSLError,
+    Timeout,
+)
 
 _DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
@@ -23,6 +30,7 @@ class Connection:
     """How to reach a registry.
 
     :param insecure: plain HTTP
+    :param offline: make no request; what is cached is all there is
     :param verify: True, False, or the path of a CA bundle to verify its certificate with
     :param cert: client certificate and key files
     :param timeout: seconds to wait for a connection, and for each further answer
@@ -31,6 +39,7 @@ class Connection:
     """
 
     insecure: bool = False
+    offline: bool = False
     verify: bool | str = True
     cert: tuple[str, str] | None = None
     timeout: float = 30.0
@@ -45,6 +54,8 @@ def connect(reference: Reference, connection: Connection) -> Remote:
 
     :raises CannotConnect: when none did
     """
+    if connection.offline:
+        return Remote(_DOCKER_HUB.get(reference.host, reference.host), connection.insecure, OfflineTransport())
     failure: CannotConnect | None = None
     for insecure in _schemes(reference, connection.insecure):
         remote = _remote(reference, connection, insecure)

@@ -12,7 +12,9 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
+from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests import HTTPError, RequestException, Response
@@ -21,8 +23,8 @@ from requests.auth import AuthBase
 from requests.exceptions import ConnectionError as ConnectionFailed
 from requests.exceptions import SSLError, Timeout
 from requests.utils import super_len
+from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning, NewConnectionError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as Interrupted
-from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
 from urllib3.util import Retry
 
 from regfs.registry.auth import Access, Authorizer, Credential
@@ -31,6 +33,7 @@ from regfs.registry.exceptions import DXFUnauthorizedError
 __all__ = [
     "ConnectionFailed",
     "HTTPError",
+    "OfflineTransport",
     "PooledTransport",
     "RequestException",
     "Response",
@@ -50,6 +53,7 @@ _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _CONNECTIONS = 16  # per host, for all threads of a mount
 _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
+_DOWN = 2.0  # seconds that a host is not tried again after no connection came about
 _TOKEN_BYTES = 1 << 20
 _ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
 
@@ -159,6 +163,7 @@ class PooledTransport:
         may_send_credentials: bool = True,
     ) -> None:
         self._timeout = (min(timeout, 10.0), timeout)
+        self._down: dict[str, float] = {}  # host → time.monotonic() up to when it is taken for unreachable
         self._repeating = self._session(verify, cert, retries)
         self._single = self._session(verify, cert, 0)
         self.authorizer = Authorizer(self._ask_token, credential, may_send_credentials)
@@ -201,15 +206,29 @@ class PooledTransport:
         session = self._repeating if repeat else self._single
         kwargs.setdefault("timeout", self._timeout)
         if access is None:
-            return session.request(method, url, auth=_Authorization(None), **kwargs)
+            return self._request(session, method, url, None, **kwargs)
         used = self.authorizer.header(access)
-        response = session.request(method, url, auth=_Authorization(used), **kwargs)
+        response = self._request(session, method, url, used, **kwargs)
         if response.status_code != UNAUTHORIZED:
             return response
         response.close()
         header = self.authorizer.renew(access, response.headers.get("WWW-Authenticate", ""), used)
         rewind(kwargs.get("data"))
-        return session.request(method, url, auth=_Authorization(header), **kwargs)
+        return self._request(session, method, url, header, **kwargs)
+
+    def _request(
+        self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
+    ) -> Response:
+        """Send, unless the host could not be reached a moment ago: many callers then wait once, not each."""
+        host = urlsplit(url).netloc
+        if monotonic() < self._down.get(host, 0.0):
+            raise ConnectionFailed(f"{host} could not be reached a moment ago")
+        try:
+            return session.request(method, url, auth=_Authorization(authorization), **kwargs)
+        except ConnectionFailed as error:
+            if _is_unreachable(error):
+                self._down[host] = monotonic() + _DOWN
+            raise
 
     def _ask_token(self, url: str, headers: Mapping[str, str]) -> object:
         authorization = _Authorization(headers.get("Authorization"))
@@ -227,6 +246,23 @@ class PooledTransport:
         """Close every connection."""
         self._repeating.close()
         self._single.close()
+
+
+def _is_unreachable(error: ConnectionFailed) -> bool:
+    """Whether no connection came about, rather than one that was cut."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+class OfflineTransport(PooledTransport):
+    """No network: every request fails at once, as if no registry could be reached."""
+
+    def send(self, method: str, url: str, *, access: Access | None = None, **kwargs: Any) -> Response:
+        """Fail.
+
+        :raises ConnectionFailed: always
+        """
+        raise ConnectionFailed("the mount is offline")
 
 
 def rewind(data: object) -> None:

@@ -1,0 +1,85 @@
+"""Warming the cache: every blob of some aliases, in parallel, verified. What is there already is not fetched again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from regfs.mount import Graph
+from regfs.registry.manifest import Descriptor, Index, Manifest
+from regfs.registry.reference import Reference
+
+_BLOBS_AT_ONCE = 4
+
+
+class NothingThere(Exception):
+    """The registry does not have what was asked for; the text says so in one line."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A blob to be in the cache."""
+
+    repository: str
+    blob: Descriptor
+
+
+def wanted(graph: Graph, reference: Reference, platform: str | None = None) -> list[Wanted]:
+    """The blobs of what *reference* names: an alias, or all aliases of a repository.
+
+    :param platform: of a multi-platform alias, only this one, as ``os-arch[-variant]``
+    :raises NothingThere: when the registry does not have it
+    """
+    if reference.repository is None:
+        raise NothingThere(f"{reference}: name a repository or an alias of it")
+    found: dict[str, Wanted] = {}
+    for alias in _aliases(graph, reference.repository, reference.alias):
+        for blob in _blobs(graph, reference.repository, alias, platform):
+            found.setdefault(blob.digest, Wanted(reference.repository, blob))
+    return list(found.values())
+
+
+def _aliases(graph: Graph, repository: str, alias: str | None) -> list[str]:
+    if alias is not None:
+        return [alias]
+    aliases = graph.catalog.aliases(repository)
+    if aliases is None:
+        raise NothingThere(f"there is no repository {repository}")
+    return sorted(aliases)
+
+
+def _blobs(graph: Graph, repository: str, alias: str, platform: str | None) -> Iterator[Descriptor]:
+    manifest = graph.catalog.manifest(repository, alias)
+    if manifest is None:
+        raise NothingThere(f"there is no alias {alias} in {repository}")
+    if isinstance(manifest, Index):
+        for entry in manifest.entries:
+            if platform is None or (entry.platform is not None and entry.platform.join("-") == platform):
+                yield from _blobs(graph, repository, entry.digest, None)
+    elif isinstance(manifest, Manifest):
+        for blob in (*manifest.layers, *([manifest.config] if manifest.config else [])):
+            yield blob if blob.size >= 0 else _sized(graph, repository, blob)
+
+
+def _sized(graph: Graph, repository: str, blob: Descriptor) -> Descriptor:
+    size = graph.catalog.blob_size(repository, blob.digest)
+    if size is None:
+        raise NothingThere(f"{blob.digest} is not in {repository}")
+    return Descriptor(blob.digest, size, blob.media_type)
+
+
+def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], None]) -> None:
+    """Fetch blobs into the cache.
+
+    :param progress: called with the number of bytes that are there, as they come to be
+    :raises: the first error of any of them; the others are kept as far as they came
+    """
+    pool = ThreadPoolExecutor(_BLOBS_AT_ONCE, "regfs-prefetch")
+    try:
+        jobs = [pool.submit(graph.fetcher.prefetch, item.repository, item.blob, progress) for item in blobs]
+        for job in jobs:
+            job.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    graph.fetcher.finish()
