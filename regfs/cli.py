@@ -274,7 +274,7 @@ def _prefetch_from(graph: Graph, reference: Reference, platform: str | None) -> 
     blobs = wanted(graph, reference, platform)
     total = sum(item.blob.size for item in blobs)
     with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
-        fetch_all(graph, blobs, lambda count: bar.update(count) and None)
+        fetch_all(graph, blobs, bar.update)
     click.echo(f"{reference}: {len(blobs)} blobs, {total} bytes are in the cache")
 
 

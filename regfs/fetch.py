@@ -117,7 +117,7 @@ class Fetcher:
                 raise
         return reader
 
-    def prefetch(self, repository: str, blob: Descriptor, progress: Callable[[int], None]) -> None:
+    def prefetch(self, repository: str, blob: Descriptor, progress: Callable[[int], object]) -> None:
         """Fetch a blob whole into the cache, and verify it. What is there already is not fetched again.
 
         :param progress: called with the number of bytes that are there, as they come to be
@@ -235,7 +235,7 @@ class _LazyReader:
     def read_into(self, buffer: memoryview, offset: int) -> int:
         return self._download.read_into(buffer, offset, self._window)
 
-    def fetch_whole(self, progress: Callable[[int], None]) -> None:
+    def fetch_whole(self, progress: Callable[[int], object]) -> None:
         self._download.wait_until_whole(progress)
 
     def close(self) -> None:
@@ -312,7 +312,7 @@ class _Download:
             if self._storage.read_into(buffer, offset) == len(buffer):
                 return len(buffer)
 
-    def wait_until_whole(self, progress: Callable[[int], None] = lambda count: None) -> None:
+    def wait_until_whole(self, progress: Callable[[int], object] = lambda count: None) -> None:
         """Fetch everything and verify it.
 
         :param progress: called with the number of bytes that are there, as they come to be
@@ -326,7 +326,7 @@ class _Download:
                 return
         raise OSError(errno.ENOSPC, f"no room to verify {self.digest} whole")
 
-    def _fetch_whole(self, progress: Callable[[int], None]) -> None:
+    def _fetch_whole(self, progress: Callable[[int], object]) -> None:
         window = _Window(chunks=SMALL // CHUNK)
         with self._changed:
             self._fetch_ahead(window)

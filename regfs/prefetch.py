@@ -69,7 +69,7 @@ def _sized(graph: Graph, repository: str, blob: Descriptor) -> Descriptor:
     return Descriptor(blob.digest, size, blob.media_type)
 
 
-def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], None]) -> None:
+def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], object]) -> None:
     """Fetch blobs into the cache.
 
     :param progress: called with the number of bytes that are there, as they come to be
