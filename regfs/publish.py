@@ -7,15 +7,19 @@ together into the next manifest. It is read again just before it is put.
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import json
 import logging
 import mimetypes
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 from regfs.catalog import Catalog
 from regfs.registry import manifest as manifests
@@ -25,7 +29,8 @@ from regfs.registry.remote import Remote
 from regfs.registry.transport import HTTPError
 from regfs.singleflight import SingleFlight
 from regfs.staging import Staged, Target
-from regfs.tree import Path, files_of
+from regfs.tree import Path as TitlePath
+from regfs.tree import files_of
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +46,7 @@ class Refused(OSError):
 class _Edit:
     """One writer's change: path → the descriptor to be there, or None to have nothing there."""
 
-    files: dict[Path, Descriptor | None]
+    files: dict[TitlePath, Descriptor | None]
     done: bool = False
     error: BaseException | None = None
 
@@ -57,12 +62,17 @@ class _Alias:
 class Publisher:
     """Changes aliases.
 
-    Locks, outermost first: an alias's ``turn`` (the one lock that is held across the network), ``_lock``.
+    Locks, outermost first: an alias's ``turn`` and its file lock (the ones that are held across the network),
+    ``_lock``.
+
+    :param locks: a directory for files by which the user's mounts on this machine take turns
     """
 
-    def __init__(self, remote: Remote, catalog: Catalog) -> None:
+    def __init__(self, remote: Remote, catalog: Catalog, locks: Path) -> None:
         self._remote = remote
         self._catalog = catalog
+        self._locks = locks
+        locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._aliases: dict[tuple[str, str], _Alias] = {}
         self._homes: dict[str, set[str]] = {}  # digest → repositories that are known to have it
@@ -114,7 +124,7 @@ class Publisher:
         with self._lock:
             self._homes.setdefault(digest, set()).add(repository)
 
-    def edit(self, repository: str, alias: str, files: dict[Path, Descriptor | None]) -> None:
+    def edit(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> None:
         """Change files of an alias, which is made when it does not exist.
 
         :param files: path → the descriptor of the blob to be there, None to remove what is there
@@ -127,15 +137,24 @@ class Publisher:
             writers.waiting.append(edit)
         with writers.turn:
             if not edit.done:
-                self._take_turn(repository, alias, writers)
+                with self._turn_among_processes(repository, alias):
+                    self._take_turn(repository, alias, writers)
         if edit.error is not None:
             raise edit.error
+
+    @contextmanager
+    def _turn_among_processes(self, repository: str, alias: str) -> Iterator[None]:
+        """Take turns with the user's other mounts on this machine. The kernel ends the turn of a process that dies."""
+        name = hashlib.sha256(f"{self._remote.host}/{repository}:{alias}".encode()).hexdigest()[:32]
+        with open(self._locks / name, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _take_turn(self, repository: str, alias: str, writers: _Alias) -> None:
         """Put one manifest for everybody who waits."""
         with self._lock:
             edits, writers.waiting = writers.waiting, []
-        files: dict[Path, Descriptor | None] = {}
+        files: dict[TitlePath, Descriptor | None] = {}
         for edit in edits:
             files.update(edit.files)
         error: BaseException | None = None
@@ -146,7 +165,7 @@ class Publisher:
         for edit in edits:
             edit.error, edit.done = error, True
 
-    def _put(self, repository: str, alias: str, files: dict[Path, Descriptor | None]) -> None:
+    def _put(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> None:
         if all(descriptor is not None for descriptor in files.values()):
             self._ensure_config(repository, alias)
         old = self._catalog.current(repository, alias)
@@ -174,7 +193,7 @@ class Publisher:
 
         def push() -> None:
             if self._remote.blob_size(repository, empty.digest) is None:
-                self._remote.push_bytes(repository, manifests.EMPTY_CONTENT, empty.digest)
+                self._remote.push_blob(repository, manifests.EMPTY_CONTENT, empty.digest)
             self._note(repository, empty.digest)
 
         self._configs.do(repository, push)
@@ -189,9 +208,40 @@ class Publisher:
         """
         with self._lock:
             writers = self._aliases.setdefault((repository, alias), _Alias())
-        with writers.turn:
+        with writers.turn, self._turn_among_processes(repository, alias):
             self._delete(repository, alias)
             self._catalog.forget(repository, alias)
+
+    def retag(self, source: tuple[str, str], goal: tuple[str, str]) -> bool:
+        """Give what one alias stands for to another one, and delete the first. No bytes move.
+
+        :param source: repository and alias
+        :param goal: repository and alias
+        :returns: whether it was done; not when a blob, or a manifest of an index, could not be brought over
+        :raises requests.HTTPError: when the registry refuses
+        """
+        manifest = self._catalog.current(*source)
+        if manifest is None or not self._bring_all(source[0], goal[0], manifest):
+            return False
+        self._catalog.put(*goal, manifest.content, manifest.media_type)
+        self.delete(*source)
+        return True
+
+    def _bring_all(self, source: str, goal: str, manifest: Manifest | Index) -> bool:
+        if source == goal:
+            return True
+        if isinstance(manifest, Index):
+            return all(self._bring_child(source, goal, entry.digest) for entry in manifest.entries)
+        blobs = [*manifest.layers, *([manifest.config] if manifest.config else [])]
+        self.seen(source, blobs)
+        return manifest.writable and all(self.bring(goal, blob.digest) for blob in blobs)
+
+    def _bring_child(self, source: str, goal: str, digest: str) -> bool:
+        child = self._catalog.manifest(source, digest)
+        if child is None or not self._bring_all(source, goal, child):
+            return False
+        self._remote.put_manifest(goal, digest, child.content, child.media_type)
+        return True
 
     def _delete(self, repository: str, alias: str) -> None:
         old = self._catalog.current(repository, alias)
@@ -217,7 +267,7 @@ class Publisher:
             raise
 
 
-def edited(old: Manifest | None, files: dict[Path, Descriptor | None]) -> bytes | None:
+def edited(old: Manifest | None, files: dict[TitlePath, Descriptor | None]) -> bytes | None:
     """The manifest *old*, or a new one, with *files* changed; None when that changes nothing."""
     content = old.content if old is not None else manifests.new_artifact(rfc3339(time.time_ns()))
     present = files_of(old).blobs if old is not None else {}
@@ -234,7 +284,7 @@ def edited(old: Manifest | None, files: dict[Path, Descriptor | None]) -> bytes 
     return manifests.edit_layers(content, frozenset(remove), add)
 
 
-def _titled(descriptor: Descriptor, path: Path) -> Descriptor:
+def _titled(descriptor: Descriptor, path: TitlePath) -> Descriptor:
     """The descriptor as the layer at *path*; a blob that goes by its digest has no title."""
     annotations = {k: v for k, v in descriptor.annotations.items() if k != manifests.TITLE}
     if path != (descriptor.digest,):

@@ -57,6 +57,16 @@ class Pending:
     host: str
     target: Target
     size: int
+    mtime_ns: int
+
+    @property
+    def id(self) -> str:
+        """What to call it."""
+        return self.directory.name
+
+    def drop(self) -> None:
+        """Forget the bytes."""
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Journal:
@@ -77,17 +87,30 @@ class Journal:
 
         :raises OSError: when there is no room for it
         """
-        return Staged(Path(tempfile.mkdtemp(dir=self.directory)), self._host, target)
+        directory = Path(tempfile.mkdtemp(dir=self.directory))
+        try:
+            return Staged(directory, self._host, target)
+        except OSError:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+    def again(self, pending: Pending) -> Staged:
+        """A file of the journal, to be pushed after all.
+
+        :raises OSError: when it is gone, or another process has taken it up
+        """
+        return Staged(pending.directory, pending.host, pending.target, pending)
+
+    def superseded(self, target: Target) -> None:
+        """Drop what was left here of earlier writes of *target*: the registry has a later one."""
+        for pending in self.pending():
+            if pending.host == self._host and pending.target == target:
+                pending.drop()
 
     def pending(self) -> Iterator[Pending]:
-        """The files that nobody writes any more and that the registry does not have."""
-        for directory in sorted(self.directory.iterdir()):
-            with suppress(OSError, ValueError, KeyError):
-                meant = json.loads((directory / _MEANT).read_bytes())
-                if not _is_locked(directory / _DATA):
-                    target = Target(meant["repository"], meant["alias"], tuple(meant["title"]))
-                    size = (directory / _DATA).stat().st_size
-                    yield Pending(directory, meant["host"], target, size)
+        """The files that nobody writes any more and that the registry does not have, oldest first."""
+        found = (_pending_in(directory) for directory in self.directory.iterdir())
+        return iter(sorted((item for item in found if item is not None), key=lambda item: item.mtime_ns))
 
     def _remove_abandoned(self) -> None:
         """Remove what a killed mount left behind that the registry has."""
@@ -103,12 +126,14 @@ class Staged:
     Shared by the handles that have it open. Every method may be called from any thread.
     """
 
-    def __init__(self, directory: Path, host: str, target: Target) -> None:
+    def __init__(self, directory: Path, host: str, target: Target, again: Pending | None = None) -> None:
         self.target = target
         self._directory = directory
         self._host = host
-        self._fd = os.open(directory / _DATA, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_SH)
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if again is None else 0)
+        self._fd = os.open(directory / _DATA, flags, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._broken: OSError | None = None  # why a write failed: what is here is not what the writer meant
         self._lock = threading.Lock()
         self._hasher = hashlib.sha256()
         self._hashed: int | None = 0  # bytes from the start that are hashed; None: they were written over since
@@ -117,6 +142,8 @@ class Staged:
         self.size = 0
         self.digest: str | None = None  # of the version that the registry has
         self.mtime_ns = time.time_ns()
+        if again is not None:
+            self.size, self.mtime_ns, self._version = again.size, again.mtime_ns, 1
 
     @property
     def is_dirty(self) -> bool:
@@ -160,7 +187,11 @@ class Staged:
         with self._lock:
             rest, position = data, offset
             while rest:
-                written = os.pwrite(self._fd, rest, position)
+                try:
+                    written = os.pwrite(self._fd, rest, position)
+                except OSError as error:
+                    self._broken = error
+                    raise
                 rest, position = rest[written:], position + written
                 self.size = max(self.size, position)
             if self._hashed is not None and offset == self._hashed:
@@ -176,7 +207,7 @@ class Staged:
             os.ftruncate(self._fd, size)
             self.size = size
             if size == 0:
-                self._hasher, self._hashed = hashlib.sha256(), 0
+                self._hasher, self._hashed, self._broken = hashlib.sha256(), 0, None
             elif self._hashed is not None and size < self._hashed:
                 self._hashed = None
 
@@ -190,11 +221,14 @@ class Staged:
         :param have: whether the repository has, or could be made to have, a digest without an upload
         :returns: digest, size in bytes, and the version to call :meth:`clean` with once they have their name
         :raises requests.RequestException: when the push failed; the bytes stay in the journal
+        :raises OSError: when a write had failed before
         """
+        if self._broken is not None:
+            raise OSError(self._broken.errno, f"not published, a write failed: {self._broken.strerror}")
         while True:
             digest, size, version = self._digest()
             if not have(digest):
-                remote.push_blob(self.target.repository, _Slice(self._fd, size), digest, size)
+                remote.push_blob(self.target.repository, _Piece(self._fd, 0, size), digest)
             if version == self._version:
                 return digest, size, version
 
@@ -245,31 +279,47 @@ class Staged:
         os.replace(fresh, self._directory / _MEANT)
 
 
-class _Slice:
-    """The first bytes of an open file, as a request's body; its position is its own."""
+class _Piece:
+    """The bytes of an open file from *start* up to *end*, as a request's body; its position is its own."""
 
-    def __init__(self, fd: int, size: int) -> None:
+    def __init__(self, fd: int, start: int, end: int) -> None:
         self._fd = fd
-        self._size = size
-        self._offset = 0
+        self._start = start
+        self._end = end
+        self._offset = start
 
     def __len__(self) -> int:
-        return self._size
+        return self._end - self._start
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.read, b"")
 
     def seek(self, offset: int) -> None:
-        self._offset = offset
-
-    def tell(self) -> int:
-        return self._offset
+        """Go to a place, counted from the start of the piece."""
+        self._offset = self._start + offset
 
     def read(self, size: int = _COPY) -> bytes:
         """The next bytes. A caller that asks for few at a time is given many: the syscalls are what costs."""
-        chunk = os.pread(self._fd, min(max(size, _COPY), self._size - self._offset), self._offset)
+        chunk = os.pread(self._fd, min(max(size, _COPY), self._end - self._offset), self._offset)
         self._offset += len(chunk)
         return chunk
+
+    def piece(self, start: int, end: int) -> _Piece:
+        """The bytes from *start* up to *end*, counted from the start of this piece."""
+        return _Piece(self._fd, self._start + start, self._start + end)
+
+
+def _pending_in(directory: Path) -> Pending | None:
+    """What a directory of the journal holds; None when somebody writes it, or it is not whole."""
+    try:
+        meant = json.loads((directory / _MEANT).read_bytes())
+        if _is_locked(directory / _DATA):
+            return None
+        target = Target(meant["repository"], meant["alias"], tuple(meant["title"]))
+        status = (directory / _DATA).stat()
+        return Pending(directory, meant["host"], target, status.st_size, status.st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_locked(path: Path) -> bool:

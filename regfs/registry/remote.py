@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from regfs.registry import manifest as manifests
@@ -29,6 +29,7 @@ from regfs.registry.transport import (
     check_status,
     read_into,
 )
+from regfs.registry.upload import Content, upload
 
 NOT_MODIFIED = 304
 _PARTIAL = 206
@@ -41,18 +42,6 @@ _LISTING = 1000
 
 class UnexpectedAnswer(DXFError):
     """The registry answered something that the protocol does not allow; the text says what."""
-
-
-class Upload(Protocol):
-    """What is uploaded: bytes of known length that can be sent again from the start."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[bytes]: ...
-
-    def seek(self, offset: int) -> None: ...
-
-    def read(self, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +57,8 @@ class _PooledDXF(DXF):
     def _send(self, method: str, url: str, **kwargs: Any) -> Response:
         push = method.lower() not in ("get", "head")
         kwargs.setdefault("access", Access(self._repo or "", push))
+        if urlsplit(url).netloc != self._host:
+            kwargs["access"] = None  # an upload's Location may lead elsewhere; credentials do not go along
         kwargs.setdefault("allow_redirects", True)
         return self.pool.send(method, url, **kwargs)
 
@@ -211,18 +202,12 @@ class Remote:
         except (RequestException, DXFError, KeyError):
             return  # the registry purges abandoned uploads by itself
 
-    def push_blob(self, repository: str, body: Upload, digest: str, size: int) -> None:
-        """Upload *size* bytes of *body* as the blob *digest*."""
-        self._upload(repository, body if size else b"", digest)
+    def push_blob(self, repository: str, content: Content | bytes, digest: str) -> None:
+        """Upload *content* as the blob *digest*.
 
-    def push_bytes(self, repository: str, content: bytes, digest: str) -> None:
-        """Upload *content* as the blob *digest*."""
-        self._upload(repository, content, digest)
-
-    def _upload(self, repository: str, body: object, digest: str) -> None:
-        dxf = self._dxf(repository)
-        url = dxf._upload_url(dxf._request("post", "blobs/uploads/"), digest)
-        dxf._base_request("put", url, data=body, headers={"Content-Type": manifests.BLOB_MEDIA_TYPE})
+        :raises requests.RequestException: when it could not be, also after some tries
+        """
+        upload(self._dxf(repository), content, digest)
 
     def source(self, repository: str, digest: str) -> BlobSource:
         """Where the bytes of a blob come from."""

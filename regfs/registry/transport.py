@@ -49,7 +49,7 @@ __all__ = [
 
 UNAUTHORIZED = 401
 NOT_FOUND = 404
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _CONNECTIONS = 16  # per host, for all threads of a mount
 _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
@@ -180,7 +180,7 @@ class PooledTransport:
             redirect=0,
             other=0,  # TLS failures do not pass by themselves
             allowed_methods=None,
-            status_forcelist=_TRANSIENT,
+            status_forcelist=TRANSIENT,
             backoff_factor=0.2,
             backoff_jitter=0.2,
             backoff_max=5,
