@@ -125,7 +125,7 @@ def title_path(title: str | None) -> Path | None:
     if not title or len(title) > 4096:
         return None
     path = tuple(title.split("/"))
-    if path[0] == OCI or not all(map(_is_harmless, path)) or (len(path) == 1 and is_digest(title)):
+    if path[0] == OCI or is_digest(path[0]) or not all(map(_is_harmless, path)):
         return None
     return path
 
