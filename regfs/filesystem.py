@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -81,6 +81,7 @@ class _Writing:
     base: Blob | None = None  # a blob whose bytes are to be copied up before they are needed
     handles: int = 0
     gone: bool = False  # unlinked, or replaced, while open
+    tried: int = -1  # the version that the last push was of
 
 
 class Filesystem:
@@ -107,10 +108,11 @@ class Filesystem:
         self._journal = journal
         self._read_only = read_only
         self._started_ns = time.time_ns() // 10**9 * 10**9
-        self._lock = threading.Lock()  # of the three below
+        self._lock = threading.Lock()  # of the four below
         self._open: dict[int, _Open] = {}
         self._next = 1
         self._writing: dict[Path, _Writing] = {}
+        self._left: set[Target] = set()  # files whose push failed
         self._copies: SingleFlight[int, None] = SingleFlight()
 
     # Looking
@@ -142,7 +144,11 @@ class Filesystem:
 
     def xattrs(self, path: str) -> Mapping[str, str]:
         """The extended attributes of a blob, or of an alias: digests, types, annotations."""
-        entry = self._resolve(_split(path))
+        parts = _split(path)
+        writing = self._being_written(parts)
+        if writing is not None and (writing.file.is_dirty or self._tree.resolve(parts) is None):
+            return {}
+        entry = self._resolve(parts)
         if isinstance(entry, Blob):
             blob = entry.descriptor
             return {
@@ -222,18 +228,33 @@ class Filesystem:
         finally:
             self.release(handle)
 
-    def flush(self, handle: int) -> None:
+    def flush(self, handle: int, open_elsewhere: Callable[[], bool] = lambda: False) -> None:
         """Push what was written; returns when the registry has it under its name.
 
+        A new file that nothing was written to yet is not pushed when its program closes one of several descriptors of
+        it: shells and dd do that before they write, and close another one, to be told the truth, when they have.
+
+        :param open_elsewhere: whether the program that closes has the file open by another descriptor
         :raises: whatever the push failed with; the bytes are in the journal then
         """
         opened = self._handle(handle)
         writing = opened.staged
         if not opened.writes or writing is None or writing.gone or not writing.file.is_dirty:
             return
+        if writing.file.is_untouched and open_elsewhere():
+            return
+        self._push(writing, opened.path)
+
+    def _push(self, writing: _Writing, path: Path) -> None:
         self._copy_up(writing)
+        writing.tried = writing.file.version
         self._publisher.publish(writing.file)
-        self._tree.landed(opened.path)
+        self._tree.landed(path)
+        with self._lock:
+            superseded = writing.file.target in self._left
+            self._left.discard(writing.file.target)
+        if superseded:
+            self._journal.superseded(writing.file.target)
 
     def release(self, handle: int) -> None:
         """Close a handle. Bytes that were not pushed stay in the journal."""
@@ -244,19 +265,43 @@ class Filesystem:
             if writing is not None:
                 writing.handles -= 1
                 last = writing.handles == 0
-                if last and self._writing.get(opened.path) is writing:
-                    del self._writing[opened.path]
         if opened.reader is not None:
             opened.reader.close()
         if last and writing is not None:
-            self._finish(writing)
+            self._finish(writing, opened.path)
 
-    def _finish(self, writing: _Writing) -> None:
+    def _finish(self, writing: _Writing, path: Path) -> None:
+        """Let go of a file that nobody has open any more."""
         if writing.gone:
             writing.file.discard()
-        elif writing.file.is_dirty:
+        elif writing.file.is_dirty and writing.file.version != writing.tried:
+            self._push_late(writing, path)
+        with self._lock:
+            if writing.handles:
+                return  # opened again in the meantime
+            if self._writing.get(path) is writing:
+                del self._writing[path]
+            if writing.file.is_dirty:
+                self._left.add(writing.file.target)
+        if writing.file.is_dirty:
             log.error("%s was not pushed; its bytes are kept, see: regfs pending", writing.file.target)
         writing.file.close(self._cache.adopt)
+
+    def _push_late(self, writing: _Writing, path: Path) -> None:
+        """Push what was written after the last close, as through a memory map. Nobody can be told when that fails."""
+        try:
+            self._push(writing, path)
+        except Exception as error:  # noqa: BLE001 - the bytes are in the journal, which says so
+            log.error("%s: %s", writing.file.target, error)  # noqa: TRY400 - one line for a person
+
+    def shutdown(self) -> int:
+        """Push what is still open and was not pushed; returns how many files stay behind in the journal."""
+        with self._lock:
+            writings = list(self._writing.items())
+        for path, writing in writings:
+            writing.handles, writing.tried = 0, -1
+            self._finish(writing, path)
+        return len(self._left)
 
     def _open_for_writing(self, parts: Path, truncate: bool) -> int:
         self._require_writable()
@@ -492,10 +537,44 @@ class Filesystem:
             raise OSError(errno.ENOTEMPTY, "directory not empty")
         opened = self._tree.open_directory(entry)
         if isinstance(opened, Nascent) or (isinstance(opened, Folder) and opened.manifest is None):
-            self._tree.unmake(source)
             self._tree.make(goal)
-            return
-        raise OSError(errno.EXDEV, "moved file by file")
+        elif isinstance(opened, Folder) and opened.prefix:
+            self._rename_folder(opened, goal)
+        elif isinstance(entry, Alias) and not entry.pinned:
+            self._retag(entry, goal)
+        else:
+            raise OSError(errno.EXDEV, "moved file by file")
+        self._tree.unmake(source)
+
+    def _rename_folder(self, folder: Folder, goal: Path) -> None:
+        """Give every title below *folder* another start, in one manifest."""
+        target = self._target(goal)
+        alias = folder.alias
+        if (alias.repository, alias.name) != (target.repository, target.alias) or folder.manifest is None:
+            raise OSError(errno.EXDEV, "moved file by file")
+        self._target_in(folder, "x")
+        edits: dict[Path, Descriptor | None] = {}
+        for path, blob in self._tree.files(folder.manifest).blobs.items():
+            if path[: len(folder.prefix)] == folder.prefix:
+                edits[path] = None
+                edits[target.title + path[len(folder.prefix) :]] = blob
+        if edits:
+            self._publisher.edit(alias.repository, alias.name, edits)
+        else:
+            self._tree.make(goal)
+
+    def _retag(self, alias: Alias, goal: Path) -> None:
+        """Give an alias another name, in its repository or in another one."""
+        parent, name = self._tree.open_directory(self._resolve(goal[:-1])), goal[-1]
+        named = split_name(name)
+        if isinstance(parent, Directory) and named is not None and is_alias(named[1]):
+            repository, tag = "/".join(filter(None, (parent.name, named[0]))), named[1]
+        elif isinstance(parent, Directory) and parent.is_repository and is_alias(name):
+            repository, tag = parent.name, name
+        else:
+            raise OSError(errno.EXDEV, "moved file by file")
+        if not self._publisher.retag((alias.repository, alias.name), (repository, tag)):
+            raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
 
     def utimens(self, path: str, mtime_ns: int) -> None:
         """Set a file's time of modification, to the second; that of a directory is left as it is."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -115,8 +116,9 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             self._filesystem.truncate(path, length, fh)
 
     def flush(self, path: str | None, fh: int) -> None:
+        process = fuse.fuse_get_context()[2]
         with errors_as_errno("close", path):
-            self._filesystem.flush(fh)
+            self._filesystem.flush(fh, lambda: path is not None and _has_open(process, path))
 
     def fsync(self, path: str | None, datasync: int, fh: int) -> None:
         with errors_as_errno("fsync", path):
@@ -169,6 +171,15 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             "f_bavail": room.f_bavail,
             "f_namemax": 255,
         }
+
+
+def _has_open(process: int, path: str) -> bool:
+    """Whether a process has a file open whose name ends in *path*: the one it closes is no longer among them."""
+    descriptors = f"/proc/{process}/fd"
+    try:
+        return any(os.readlink(f"{descriptors}/{number}").endswith(path) for number in os.listdir(descriptors))
+    except OSError:
+        return False
 
 
 class DirectReads(fuse.FUSE):  # type: ignore[misc]

@@ -150,6 +150,16 @@ class Staged:
         """Whether the registry does not have what is written here."""
         return self._version != self._pushed
 
+    @property
+    def version(self) -> int:
+        """Counts the changes."""
+        return self._version
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the file is as new: nothing written, nothing pushed."""
+        return self.size == 0 and self.digest is None
+
     def touch(self) -> None:
         """Count the file as changed: a new empty file is worth a push."""
         with self._lock:
