@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,16 +16,8 @@ from tqdm import tqdm
 from regfs import __version__
 from regfs.cache import BlobCache
 from regfs.errnos import told
-from regfs.mount import (
-    Graph,
-    MountFailed,
-    MountOptions,
-    Options,
-    default_cache_dir,
-    mount_in_background,
-    mount_in_foreground,
-    unmount,
-)
+from regfs.graph import Graph, Options, Unusable, default_cache_dir, default_state_dir
+from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.prefetch import NothingThere, wanted
 from regfs.prefetch import prefetch as fetch_all
 from regfs.registry import credentials
@@ -33,6 +26,7 @@ from regfs.registry.connect import Connection
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import InvalidManifest
 from regfs.registry.reference import InvalidReference, Reference, parse_reference
+from regfs.staging import Journal, Pending
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -239,7 +233,7 @@ def _credential(reference: Reference, username: str | None) -> Callable[[str], C
 def umount(directory: Path) -> None:
     """Unmount DIRECTORY."""
     try:
-        unmount(Path(os.path.abspath(directory)))
+        unmount(Path(os.path.abspath(directory)), default_state_dir())
     except MountFailed as error:
         _fail(error)
 
@@ -264,7 +258,7 @@ def _prefetch(reference: Reference, platform: str | None, given: dict[str, Any])
     try:
         with Graph(Options(**_graph_options(reference, given))) as graph:
             _prefetch_from(graph, reference, platform)
-    except (MountFailed, NothingThere) as error:
+    except (Unusable, NothingThere) as error:
         _fail(error)
     except (OSError, DXFError, InvalidManifest) as error:
         _fail(f"{reference}: {told(error)}")
@@ -332,3 +326,48 @@ def clear(blobs: BlobCache) -> None:
     """Remove every blob that nobody is reading."""
     blobs.make_room(0)
     click.echo(f"{blobs.usage().size} bytes are left")
+
+
+@commands.command()
+def pending() -> None:
+    """List the files whose push failed: their bytes are kept until they are pushed or dropped."""
+    for item in Journal(default_state_dir() / "journal", "").pending():
+        when = datetime.fromtimestamp(item.mtime_ns / 10**9).astimezone().isoformat(" ", "seconds")
+        click.echo(f"{item.id}  {item.size:>12}  {when}  {item.host}/{item.target}")
+
+
+@commands.command("push-pending")
+@click.argument("identifiers", nargs=-1, metavar="[ID]...")
+@connecting
+@click.option("--drop", is_flag=True, help="Drop the files instead of pushing them; asks before it does.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def push_pending(identifiers: tuple[str, ...], drop: bool, yes: bool, **given: Any) -> None:
+    """Push the files that `regfs pending` lists, all or those named. The status is 1 when one could not be."""
+    items = list(Journal(default_state_dir() / "journal", "").pending())
+    unknown = set(identifiers) - {item.id for item in items}
+    if unknown:
+        _fail(f"{', '.join(sorted(unknown))}: not pending; see: regfs pending")
+    chosen = [item for item in items if not identifiers or item.id in identifiers]
+    if drop:
+        if chosen and not yes:
+            click.confirm(f"Drop {len(chosen)} files for ever?", abort=True, err=True)
+        for item in chosen:
+            item.drop()
+        return
+    sys.exit(1 if sum(not _push_again(item, given) for item in chosen) else 0)
+
+
+def _push_again(item: Pending, given: dict[str, Any]) -> bool:
+    reference = parse_reference(item.host)
+    try:
+        with Graph(Options(**_graph_options(reference, given))) as graph:
+            staged = graph.journal.again(item)
+            try:
+                graph.publisher.publish(staged)
+            finally:
+                staged.close()
+    except (Unusable, OSError, DXFError, InvalidManifest) as error:
+        click.echo(f"regfs: {item.id} {item.target}: {told(error)}", err=True)
+        return False
+    click.echo(f"pushed {item.host}/{item.target}")
+    return True

@@ -1,4 +1,4 @@
-"""Builds the object graph of a mount, and takes it through its life: checks, background, readiness, end."""
+"""The life of a mount: checks, background, readiness, end."""
 
 from __future__ import annotations
 
@@ -10,25 +10,10 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn
 
-import platformdirs
-
-from regfs.cache import BlobCache
-from regfs.catalog import Catalog
-from regfs.fetch import Fetcher
-from regfs.filesystem import Filesystem
-from regfs.names import NameStore
-from regfs.publish import Publisher
-from regfs.registry.connect import CannotConnect, Connection, connect, explain
-from regfs.registry.exceptions import DXFError
-from regfs.registry.manifest import InvalidManifest
-from regfs.registry.reference import Reference, is_digest
-from regfs.registry.remote import Remote
-from regfs.registry.transport import RequestException
-from regfs.staging import Journal
-from regfs.tree import Alias, Directory, Tree
+from regfs.graph import Graph, Options, Unusable
+from regfs.live import Register
 
 log = logging.getLogger(__name__)
 
@@ -37,37 +22,7 @@ _LOG_BYTES, _LOG_FILES = 5 << 20, 3
 
 
 class MountFailed(Exception):
-    """There is no mount; the text is one line that says what to do."""
-
-
-def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/regfs``."""
-    return Path(platformdirs.user_cache_dir("regfs"))
-
-
-def default_state_dir() -> Path:
-    """``$XDG_STATE_HOME/regfs``: the journal and the logs."""
-    return Path(platformdirs.user_state_dir("regfs"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the object graph is built for.
-
-    :param ttl: seconds that what is known of the registry's names is fresh
-    :param cache_size: bytes; None is half of what is free
-    :param strict: verify every blob whole before any byte of it is served
-    """
-
-    reference: Reference
-    connection: Connection = field(default_factory=Connection)
-    read_only: bool = False
-    repositories: tuple[str, ...] = ()
-    ttl: float = 30.0
-    cache_dir: Path = field(default_factory=default_cache_dir)
-    cache_size: int | None = None
-    state_dir: Path = field(default_factory=default_state_dir)
-    strict: bool = False
+    """There is no mount, or it cannot be ended; the text is one line that says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,103 +128,55 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         raise MountFailed(
             "/dev/fuse is missing; load it (modprobe fuse), or give it to the container (--device /dev/fuse)"
         )
-    graph = Graph(options)
-    ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
     try:
-        DirectReads(
-            Operations(graph.filesystem, ownership, ready),
-            os.fspath(options.directory),
-            foreground=True,
-            fsname=str(options.reference),
-            subtype="regfs",
-            auto_cache=True,
-            ac_attr_timeout=0,
-            negative_timeout=1,
-            big_writes=True,
-            hard_remove=True,
-            default_permissions=True,
-            ro=options.read_only,
-            allow_other=options.allow_other,
-        )
-    except RuntimeError:
-        raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
-    finally:
-        graph.close()
-    log.info("%s is unmounted from %s", options.reference, options.directory)
-
-
-class Graph:
-    """The objects of one mount, built from the bottom up. Built after a fork, never before.
-
-    :raises MountFailed: when the registry, or a directory of the user's, is not usable
-    """
-
-    def __init__(self, options: Options) -> None:
+        graph = Graph(options)
+    except Unusable as error:
+        raise MountFailed(str(error)) from None
+    register = Register(options.state_dir / "mounts")
+    with graph, register.entered(str(options.reference), options.reference.host, options.directory) as left:
+        ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
         try:
-            self.remote: Remote = connect(options.reference, options.connection)
-            self.cache = BlobCache(options.cache_dir, options.cache_size)
-            self.journal = Journal(options.state_dir / "journal", options.reference.host)
-        except CannotConnect as error:
-            raise MountFailed(str(error)) from None
-        except OSError as error:
-            raise MountFailed(error.strerror or str(error)) from None
-        names = NameStore(options.cache_dir, options.reference.host)
-        self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
-        self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
-        self.publisher = Publisher(self.remote, self.catalog, options.state_dir / "locks")
-        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))
-        self.filesystem = Filesystem(
-            self.tree, self.catalog, self.cache, self.fetcher, self.publisher, self.journal, options.read_only
-        )
-
-    def __enter__(self) -> Graph:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop transfers and close connections."""
-        self.fetcher.close()
-        self.remote.close()
+            DirectReads(
+                Operations(graph.filesystem, ownership, ready),
+                os.fspath(options.directory),
+                foreground=True,
+                fsname=str(options.reference),
+                subtype="regfs",
+                auto_cache=True,
+                ac_attr_timeout=0,
+                negative_timeout=1,
+                big_writes=True,
+                hard_remove=True,
+                default_permissions=True,
+                ro=options.read_only,
+                allow_other=options.allow_other,
+            )
+        except RuntimeError:
+            raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
+        left.append(graph.filesystem.shutdown())
+    log.info("%s is unmounted from %s", options.reference, options.directory)
+    if sum(left):
+        raise MountFailed(f"{sum(left)} files were not pushed; see: regfs pending")
 
 
-def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
-    """What the mount's root is: the registry, a repository or an alias.
+def unmount(directory: Path, state_dir: Path) -> None:
+    """Unmount *directory*, and wait until what was written there is pushed.
 
-    :raises MountFailed: when the registry does not have it
-    """
-    repository, alias = reference.repository, reference.alias
-    if repository is None:
-        return Directory("")
-    try:
-        if alias is not None and catalog.manifest(repository, alias) is None:
-            raise MountFailed(f"{reference}: there is no such alias; mount the repository to see which there are")
-        if alias is None and catalog.aliases(repository) is None:
-            raise MountFailed(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
-    except (RequestException, DXFError, InvalidManifest) as error:
-        raise MountFailed(explain(error, reference.host)) from None
-    catalog.visited(repository)
-    if alias is None:
-        return Directory(repository, is_repository=True)
-    return Alias(repository, alias, pinned=is_digest(alias))
-
-
-def unmount(directory: Path) -> None:
-    """Unmount *directory*.
-
-    :raises MountFailed: when nothing of regfs is mounted there, or it is busy
+    :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
     """
     if not _is_ours(directory):
         raise MountFailed(f"{directory} is not a mount of regfs")
+    register = Register(state_dir / "mounts")
+    mounted = register.on(directory)
     done = subprocess.run(
         ["fusermount", "-u", os.fspath(directory)], check=False, capture_output=True, text=True, errors="replace"
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1]
         raise MountFailed(f"{directory}: {reason.removeprefix('fusermount: ')}")
+    left = register.wait(mounted) if mounted is not None else 0
+    if left:
+        raise MountFailed(f"{directory} is unmounted; {left} files were not pushed, see: regfs pending")
 
 
 def _is_ours(directory: Path) -> bool:

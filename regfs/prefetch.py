@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from regfs.mount import Graph
+from regfs.graph import Graph
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import Reference
 

@@ -24,7 +24,7 @@ import pytest
 
 from regfs.errnos import errors_as_errno
 from regfs.filesystem import Filesystem
-from regfs.mount import Graph, MountOptions
+from regfs.graph import Graph, Options
 from regfs.registry.reference import parse_reference
 
 REGFS = os.path.join(sysconfig.get_path("scripts"), "regfs")
@@ -229,7 +229,7 @@ class Direct(View):
         self._read_only = bool(given.get("read_only"))
         directories = {"cache_dir": self.cache, "state_dir": self.state}
         self._graph = Graph(
-            MountOptions(reference=parse_reference(reference), directory=directory, **directories, **given)
+            Options(reference=parse_reference(reference), directory=directory, **directories, **given)
         )
         self._filesystem = self._graph.filesystem
 

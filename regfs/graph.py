@@ -1,0 +1,117 @@
+"""Builds the object graph, from the bottom up: the only place where collaborators are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import platformdirs
+
+from regfs.cache import BlobCache
+from regfs.catalog import Catalog
+from regfs.fetch import Fetcher
+from regfs.filesystem import Filesystem
+from regfs.names import NameStore
+from regfs.publish import Publisher
+from regfs.registry.connect import CannotConnect, Connection, connect, explain
+from regfs.registry.exceptions import DXFError
+from regfs.registry.manifest import InvalidManifest
+from regfs.registry.reference import Reference, is_digest
+from regfs.registry.remote import Remote
+from regfs.registry.transport import RequestException
+from regfs.staging import Journal
+from regfs.tree import Alias, Directory, Tree
+
+
+class Unusable(Exception):
+    """The registry, or a directory of the user's, cannot be used; the text is one line that says what to do."""
+
+
+def default_cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/regfs``."""
+    return Path(platformdirs.user_cache_dir("regfs"))
+
+
+def default_state_dir() -> Path:
+    """``$XDG_STATE_HOME/regfs``: the journal and the logs."""
+    return Path(platformdirs.user_state_dir("regfs"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the object graph is built for.
+
+    :param ttl: seconds that what is known of the registry's names is fresh
+    :param cache_size: bytes; None is half of what is free
+    :param strict: verify every blob whole before any byte of it is served
+    """
+
+    reference: Reference
+    connection: Connection = field(default_factory=Connection)
+    read_only: bool = False
+    repositories: tuple[str, ...] = ()
+    ttl: float = 30.0
+    cache_dir: Path = field(default_factory=default_cache_dir)
+    cache_size: int | None = None
+    state_dir: Path = field(default_factory=default_state_dir)
+    strict: bool = False
+
+
+class Graph:
+    """The objects of one mount, built from the bottom up. Built after a fork, never before.
+
+    :raises Unusable: when the registry, or a directory of the user's, is not usable
+    """
+
+    def __init__(self, options: Options) -> None:
+        try:
+            self.remote: Remote = connect(options.reference, options.connection)
+            self.cache = BlobCache(options.cache_dir, options.cache_size)
+            self.journal = Journal(options.state_dir / "journal", options.reference.host)
+        except CannotConnect as error:
+            raise Unusable(str(error)) from None
+        except OSError as error:
+            raise Unusable(error.strerror or str(error)) from None
+        names = NameStore(options.cache_dir, options.reference.host)
+        self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
+        self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
+        self.publisher = Publisher(self.remote, self.catalog, options.state_dir / "locks")
+        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))
+        self.filesystem = Filesystem(
+            self.tree, self.catalog, self.cache, self.fetcher, self.publisher, self.journal, options.read_only
+        )
+
+    def __enter__(self) -> Graph:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop transfers and close connections."""
+        self.fetcher.close()
+        self.remote.close()
+
+
+def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
+    """What the mount's root is: the registry, a repository or an alias.
+
+    :raises Unusable: when the registry does not have it
+    """
+    repository, alias = reference.repository, reference.alias
+    if repository is None:
+        return Directory("")
+    try:
+        if alias is not None and catalog.manifest(repository, alias) is None:
+            raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
+        if alias is None and catalog.aliases(repository) is None:
+            raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
+    except (RequestException, DXFError, InvalidManifest) as error:
+        raise Unusable(explain(error, reference.host)) from None
+    catalog.visited(repository)
+    if alias is None:
+        return Directory(repository, is_repository=True)
+    return Alias(repository, alias, pinned=is_digest(alias))

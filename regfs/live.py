@@ -1,0 +1,104 @@
+"""Which mounts are alive: one file for each, locked by the process that serves it for as long as it lives."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A mount.
+
+    :param since: seconds since the epoch
+    :param left: files that were not pushed when it ended; None while it lives, or when it was killed
+    """
+
+    pid: int
+    reference: str
+    host: str
+    directory: str
+    since: float
+    left: int | None = None
+
+
+class Register:
+    """The files of a user's mounts.
+
+    :param directory: made when missing, for the user alone
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @contextmanager
+    def entered(self, reference: str, host: str, directory: Path) -> Iterator[list[int]]:
+        """Be registered; yields a list to append the number of files to that were not pushed in the end."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mounted = Mounted(os.getpid(), reference, host, os.fspath(directory), time.time())
+        path = self._directory / f"{mounted.pid}.json"
+        left: list[int] = []
+        with open(path, "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _write(file.fileno(), mounted)
+            try:
+                yield left
+            finally:
+                if sum(left):
+                    _write(file.fileno(), Mounted(**{**asdict(mounted), "left": sum(left)}))
+                else:
+                    path.unlink(missing_ok=True)
+
+    def alive(self) -> Iterator[Mounted]:
+        """The mounts that are served; what killed ones left behind is removed."""
+        for path in sorted(self._directory.glob("*.json")):
+            mounted = _read(path)
+            if mounted is not None and _is_locked(path):
+                yield mounted
+            elif mounted is None or mounted.left is None:
+                path.unlink(missing_ok=True)
+
+    def on(self, directory: Path) -> Mounted | None:
+        """The mount that is served on *directory*."""
+        return next((mounted for mounted in self.alive() if mounted.directory == os.fspath(directory)), None)
+
+    def wait(self, mounted: Mounted) -> int:
+        """Wait for a mount to end; returns how many files it left behind that were not pushed."""
+        path = self._directory / f"{mounted.pid}.json"
+        try:
+            with open(path, encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+        except FileNotFoundError:
+            return 0
+        ended = _read(path)
+        path.unlink(missing_ok=True)
+        return ended.left or 0 if ended is not None else 0
+
+
+def _write(fd: int, mounted: Mounted) -> None:
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, json.dumps(asdict(mounted)).encode(), 0)
+
+
+def _read(path: Path) -> Mounted | None:
+    try:
+        return Mounted(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
