@@ -1,0 +1,142 @@
+"""README.md: its blocks of commands are run, in order, against real registries; the outputs it shows are compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regfs.cli import commands
+from tests.registries import PASSWORD, USER, Registry
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LISTED = re.compile(r"([-d][-rwx]{9}) \d+ \S+ \S+ +(\d+) \w{3} +\d+ +[\d:]+ (.+)")  # of ls -l: mode, size, name
+_SUDO = '#!/bin/sh\necho "$@" >> "$HOME/sudo.log"\n'
+
+
+class Reader:
+    """Somebody who types what README.md says, with a home directory of their own."""
+
+    def __init__(self, home: Path, plain: Registry, htpasswd: Registry) -> None:
+        self.home = home
+        self._hosts = {"localhost:5000": plain.host, "registry.example.com": htpasswd.host}
+        self._ca = htpasswd.lab.ca
+        self.clone = home / "clone"
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What the text speaks of without making it: a clone, some files, sudo."""
+        self.clone.mkdir(parents=True)
+        for name in ("pyproject.toml", "README.md"):
+            shutil.copy(ROOT / name, self.clone)
+        shutil.copytree(ROOT / "regfs", self.clone / "regfs", ignore=shutil.ignore_patterns("__pycache__"))
+        (self.clone / "config.json").write_text('{"layers": 12, "heads": 8}\n')
+        (self.clone / "weights.bin").write_bytes(os.urandom(64 << 20))
+        (self.clone / "report.txt").write_text("a report, with an x in it\n")
+        (self.home / "bin").mkdir()
+        (self.home / "bin/sudo").write_text(_SUDO)
+        (self.home / "bin/sudo").chmod(0o755)
+
+    def run(self, script: str) -> str:
+        """Run a script as it stands in the text; returns what it printed."""
+        for name, host in self._hosts.items():
+            script = script.replace(name, host)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=self.clone, env=self._environment(script),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{script}\n{done.stdout}"
+        return done.stdout
+
+    def _environment(self, script: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGFS_", "XDG_"))}
+        path = [str(self.home / ".local/bin"), str(self.home / "bin"), sysconfig.get_path("scripts"), kept["PATH"]]
+        caches = kept.get("PIP_CACHE_DIR", os.path.expanduser("~/.cache/pip"))
+        trust = {}
+        if self._hosts["registry.example.com"] in script:  # the user's machine knows the CA; each client is told
+            names = ("SSL_CERT_FILE", "REGFS_CA_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+            trust = dict.fromkeys(names, self._ca)
+        return kept | trust | {
+            "HOME": str(self.home),
+            "PATH": os.pathsep.join(path),
+            "PIP_CACHE_DIR": caches,
+            "PASSWORD": PASSWORD,
+            "XDG_RUNTIME_DIR": str(self.home),
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+        }  # fmt: skip
+
+    def leave(self) -> None:
+        """Unmount what a failure has left mounted."""
+        if os.path.ismount(self.home / "reg"):
+            subprocess.run(["fusermount", "-u", "-z", self.home / "reg"], check=True)
+
+
+@pytest.fixture
+def reader(tmp_path: Path, plain: Registry, htpasswd: Registry) -> Iterator[Reader]:
+    """A reader of README.md."""
+    made = Reader(tmp_path / "home", plain, htpasswd)
+    yield made
+    made.leave()
+
+
+def _dialogue(block: str) -> Iterator[tuple[str, list[str]]]:
+    """The commands of a console block, each with the lines that it printed."""
+    for part in re.split(r"(?m)^\$ ", block)[1:]:
+        command, *printed = part.rstrip("\n").split("\n")
+        yield command, printed
+
+
+def _comparable(line: str) -> str | tuple[str, ...]:
+    """A line without what differs from machine to machine: owners and times."""
+    listed = _LISTED.fullmatch(line)
+    return listed.groups() if listed else line
+
+
+@pytest.mark.timeout(300)  # it installs regfs with everything that it needs
+def test_every_command_of_the_readme_works_and_prints_what_it_says(reader: Reader) -> None:
+    assert USER == "fred"
+    for kind, block in _BLOCK.findall(README):
+        if kind == "sh":
+            reader.run(block)
+            continue
+        for command, printed in _dialogue(block):
+            got = reader.run(command).splitlines()
+            assert list(map(_comparable, got)) == list(map(_comparable, printed)), command
+    assert not os.path.ismount(reader.home / "reg")
+
+
+def test_the_readme_asks_for_the_packages_that_setup_installs() -> None:
+    setup = (ROOT / "scripts/setup").read_text()
+    asked = re.findall(r"^sudo apt-get install -y (.+)$", README, re.MULTILINE)
+    assert asked
+    assert all(re.search(rf"echo .*\b{re.escape(name)}\b", setup) for line in asked for name in line.split())
+
+
+def test_the_readme_has_every_option_of_mount_and_no_other() -> None:
+    table = re.findall(r"^\| (`-.+?) \|", README.partition("## Options")[2].partition("\n## ")[0], re.MULTILINE)
+    written = {option for row in table for option in re.findall(r"`(?:-f`, `)?(--[a-z-]+)", row)}
+    there = {
+        max(parameter.opts, key=len) for parameter in commands.commands["mount"].params if parameter.opts[0][0] == "-"
+    }
+    assert written == there
+
+
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_interpreter_is_one_that_the_readme_names() -> None:
+    assert sys.version_info >= tuple(map(int, re.findall(r"Python (\d+)\.(\d+)", README)[0]))
