@@ -229,7 +229,7 @@ class Direct(View):
         self._read_only = bool(given.get("read_only"))
         directories = {"cache_dir": self.cache, "state_dir": self.state}
         self._graph = Graph(
-            Options(reference=parse_reference(reference), directory=directory, **directories, **given)
+            Options(reference=parse_reference(reference), **directories, **given)
         )
         self._filesystem = self._graph.filesystem
 
