@@ -76,6 +76,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._aliases: dict[tuple[str, str], _Alias] = {}
         self._homes: dict[str, set[str]] = {}  # digest → repositories that are known to have it
+        self._doubted: set[str] = set()  # digests that the registry says it has and could not serve
         self._configs: SingleFlight[str, None] = SingleFlight()
 
     def publish(self, staged: Staged) -> None:
@@ -85,7 +86,7 @@ class Publisher:
         """
         target = staged.target
         digest, size, version = staged.push(self._remote, lambda digest: self.bring(target.repository, digest))
-        self._note(target.repository, digest)
+        self._pushed(target.repository, digest)
         if target.alias is not None:
             try:
                 self._name(target, digest, size, staged.mtime_ns)
@@ -110,6 +111,8 @@ class Publisher:
         :returns: whether it has it now
         """
         with self._lock:
+            if digest in self._doubted:
+                return False
             homes = set(self._homes.get(digest, ()))
         if repository in homes or self._remote.blob_size(repository, digest) is not None:
             return True
@@ -120,9 +123,23 @@ class Publisher:
         for descriptor in descriptors:
             self._note(repository, descriptor.digest)
 
+    def doubt(self, digest: str) -> None:
+        """Note that a blob that the registry says it has could not be read: the next write of it pushes its bytes.
+
+        After its garbage collection docker-registry 2.8.2 answers for a while as if a blob were there.
+        """
+        with self._lock:
+            self._doubted.add(digest)
+            self._homes.pop(digest, None)
+
     def _note(self, repository: str, digest: str) -> None:
         with self._lock:
             self._homes.setdefault(digest, set()).add(repository)
+
+    def _pushed(self, repository: str, digest: str) -> None:
+        self._note(repository, digest)
+        with self._lock:
+            self._doubted.discard(digest)
 
     def edit(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> None:
         """Change files of an alias, which is made when it does not exist.
