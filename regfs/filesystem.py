@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -22,8 +23,11 @@ from regfs.cache import BlobCache
 from regfs.catalog import Catalog
 from regfs.fetch import Fetcher, Reader
 from regfs.publish import Publisher, rfc3339
+from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import CREATED, Descriptor, Index, Manifest
 from regfs.registry.reference import is_alias, is_component, is_digest, is_repository, split_name
+from regfs.registry.remote import UnexpectedAnswer
+from regfs.registry.transport import HTTPError
 from regfs.singleflight import SingleFlight
 from regfs.staging import Journal, Staged, Target
 from regfs.tree import (
@@ -67,13 +71,15 @@ class _Open:
     """One handle: on a blob being read, on a file being written, or on a document."""
 
     path: Path
+    attributes: Attributes | None = None  # of a file being written: as it is now
     reader: Reader | None = None
+    digest: str | None = None  # of what the reader reads
     staged: _Writing | None = None
     content: bytes = b""
     writes: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class _Writing:
     """A file being written and how many handles have it open."""
 
@@ -124,9 +130,24 @@ class Filesystem:
         """
         parts = _split(path)
         writing = self._being_written(parts)
-        if writing is not None:
-            return Attributes(False, self._size(writing), writing.file.mtime_ns, True)
-        return self._attributes(self._resolve(parts))
+        return self._attributes(self._resolve(parts)) if writing is None else self._now(writing)
+
+    def getattr_open(self, handle: int) -> Attributes:
+        """What fstat says of an open file: of the bytes that the handle has, whatever its name stands for now."""
+        opened = self._handle(handle)
+        if opened.attributes is not None:
+            return opened.attributes
+        if opened.staged is None:
+            raise OSError(errno.EBADF, "not an open file")
+        return self._now(opened.staged)
+
+    def bytes_of(self, handle: int) -> object:
+        """Something that is equal for two handles of one name only when they read the same bytes."""
+        opened = self._handle(handle)
+        return opened.staged or opened.digest or opened.content
+
+    def _now(self, writing: _Writing) -> Attributes:
+        return Attributes(False, self._size(writing), writing.file.mtime_ns, True)
 
     def readdir(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """The names in a directory, with what stat says of each."""
@@ -140,7 +161,7 @@ class Filesystem:
             if name not in writing:
                 yield name, self._attributes(child)
         for name, written in writing.items():
-            yield name, Attributes(False, self._size(written), written.file.mtime_ns, True)
+            yield name, self._now(written)
 
     def xattrs(self, path: str) -> Mapping[str, str]:
         """The extended attributes of a blob, or of an alias: digests, types, annotations."""
@@ -182,11 +203,22 @@ class Filesystem:
             return self._opened(_Open(parts, staged=writing))
         entry = self._resolve(parts)
         if isinstance(entry, Document):
-            return self._opened(_Open(parts, content=entry.content))
+            return self._opened(_Open(parts, self._attributes(entry), content=entry.content))
         if not isinstance(entry, Blob):
             raise OSError(errno.EISDIR, "is a directory")
         self._publisher.seen(entry.repository, [entry.descriptor])
-        return self._opened(_Open(parts, reader=self._fetcher.open(entry.repository, self._sized(entry))))
+        with self._noticing_loss(entry.descriptor.digest):
+            reader = self._fetcher.open(entry.repository, self._sized(entry))
+        return self._opened(_Open(parts, self._attributes(entry), reader, entry.descriptor.digest))
+
+    @contextmanager
+    def _noticing_loss(self, digest: str) -> Iterator[None]:
+        """A registry may say that it has a blob that it lost, in answer to an existence check, but not to a read."""
+        try:
+            yield
+        except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError):
+            self._publisher.doubt(digest)
+            raise
 
     def create(self, path: str) -> int:
         """Make an empty file, to be pushed when it is closed; returns a handle for writing."""
@@ -201,8 +233,9 @@ class Filesystem:
     def read_into(self, handle: int, buffer: memoryview, offset: int) -> int:
         """Fill *buffer* with the bytes from *offset* on; returns how many, fewer only at the end."""
         opened = self._handle(handle)
-        if opened.reader is not None:
-            return opened.reader.read_into(buffer, offset)
+        if opened.reader is not None and opened.digest is not None:
+            with self._noticing_loss(opened.digest):
+                return opened.reader.read_into(buffer, offset)
         if opened.staged is not None:
             self._copy_up(opened.staged)
             return opened.staged.file.read_into(buffer, offset)
@@ -312,7 +345,8 @@ class Filesystem:
                 raise OSError(errno.EPERM, "what the registry says cannot be written over")
             if not isinstance(entry, Blob):
                 raise OSError(errno.EISDIR, "is a directory")
-            if entry.alias is None or entry.path == (entry.descriptor.digest,):
+            self._removable(parts, entry)
+            if entry.path == (entry.descriptor.digest,):
                 raise _not_permitted(parts, "has no name to be published by; copy it under a name instead")
             writing = self._stage(parts, entry)
         if truncate:
@@ -443,8 +477,8 @@ class Filesystem:
 
     def _removable(self, parts: Path, blob: Blob) -> tuple[Alias, Path]:
         if blob.alias is None:
-            raise _not_permitted(parts, "is named by no alias; a registry's garbage collection removes it")
-        if blob.alias.pinned or (blob.manifest is not None and not blob.manifest.writable):
+            raise _not_permitted(parts, "is named by no alias; copy it to one to change it")
+        if not _is_changeable(blob):
             raise OSError(errno.EROFS, f"{blob.alias.repository}:{blob.alias.name} is read-only")
         return blob.alias, blob.path
 
@@ -619,7 +653,7 @@ class Filesystem:
     def _attributes(self, entry: Entry) -> Attributes:
         if isinstance(entry, Blob):
             blob = self._sized(entry)
-            writable = entry.alias is not None and not entry.alias.pinned
+            writable = _is_changeable(entry)
             return Attributes(False, blob.size, self._mtime(blob, entry.manifest), writable)
         if isinstance(entry, Document):
             return Attributes(False, len(entry.content), self._started_ns, False)
@@ -694,6 +728,11 @@ def _title(name: str) -> Path:
 def _not_permitted(parts: Path, what: str) -> OSError:
     log.error("%s %s", "/".join(parts), what)
     return OSError(errno.EPERM, what)
+
+
+def _is_changeable(blob: Blob) -> bool:
+    """Whether there is an alias in which the blob could be another one, or none."""
+    return blob.alias is not None and not blob.alias.pinned and (blob.manifest is None or blob.manifest.writable)
 
 
 def _annotations(annotations: Mapping[str, str]) -> dict[str, str]:

@@ -9,8 +9,10 @@ import ctypes
 import errno
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fuse
@@ -18,7 +20,7 @@ import fuse
 from regfs.errnos import errors_as_errno
 from regfs.filesystem import Attributes, Filesystem
 
-_BLOCK = 4096
+_PATHS = 100_000  # whose pages are known
 
 
 class Ownership:
@@ -53,6 +55,61 @@ class Ownership:
         }
 
 
+class PageCache:
+    """Which bytes the kernel's pages of a file are of. It has one set of them for a path, whoever has it open.
+
+    A handle on other bytes than those that another handle reads through the pages bypasses them. The pages are
+    kept from one open to the next as long as the bytes are the same. Everything may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pages: dict[str, object] = {}
+        self._open: dict[str, dict[int, object]] = {}
+
+    def opened(self, path: str, handle: int, content: object) -> tuple[bool, bool]:
+        """Note an open; returns whether it has to bypass the pages, and whether they are of its bytes.
+
+        :param content: equal for two handles only when they read the same bytes
+        """
+        with self._lock:
+            others = self._open.setdefault(path, {})
+            if any(other != content for other in others.values()):
+                return True, False
+            others[handle] = content
+            known = self._pages.get(path) == content
+            if len(self._pages) >= _PATHS:
+                self._pages.clear()
+            self._pages[path] = content
+            return False, known
+
+    def released(self, handle: int) -> None:
+        """Note a close."""
+        with self._lock:
+            for path, handles in list(self._open.items()):
+                handles.pop(handle, None)
+                if not handles:
+                    del self._open[path]
+
+    @contextmanager
+    def reading(self, handle: int) -> Iterator[None]:
+        """When a read fails, what was read before it is not kept."""
+        try:
+            yield
+        except Exception:
+            with self._lock:
+                for path in [path for path, handles in self._open.items() if handle in handles]:
+                    self._pages.pop(path, None)
+            raise
+
+    def renamed(self, old: str, new: str) -> None:
+        """The kernel's pages go along with a file, and with all in a directory."""
+        with self._lock:
+            self._pages.clear()
+            for path in [path for path in self._open if path == old or path.startswith(f"{old}/")]:
+                self._open[new + path[len(old) :]] = self._open.pop(path)
+
+
 class Operations(fuse.Operations):  # type: ignore[misc]
     """What fusepy calls.
 
@@ -61,21 +118,27 @@ class Operations(fuse.Operations):  # type: ignore[misc]
     """
 
     use_ns = True
+    flag_nullpath_ok = True  # a file can be removed while it is open; it is known by its handle then
     access = opendir = releasedir = fsyncdir = mknod = None  # not registered: libfuse's own answers are right
 
     def __init__(self, filesystem: Filesystem, ownership: Ownership, ready: Callable[[], None]) -> None:
         self._filesystem = filesystem
         self._ownership = ownership
         self._ready = ready
+        self._cache = PageCache()
 
     def init(self, path: str) -> None:
         self._ready()
 
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, int]:
         with errors_as_errno("stat", path):
+            if path is None or fh is not None:
+                return self._ownership.stat(self._filesystem.getattr_open(fh or 0))
             return self._ownership.stat(self._filesystem.getattr(path))
 
-    def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
+    def readdir(self, path: str | None, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
+        if path is None:
+            raise OSError(errno.ENOENT, "the directory is gone")
         with errors_as_errno("list", path):
             here = self._ownership.stat(self._filesystem.getattr(path))
             yield from ((name, here, 0) for name in (".", ".."))
@@ -103,8 +166,12 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         with errors_as_errno("create", path):
             return self._filesystem.create(path)
 
+    def caching(self, path: str, fh: int) -> tuple[bool, bool]:
+        """Whether a handle has to bypass the kernel's pages, and whether it can keep them."""
+        return self._cache.opened(path, fh, self._filesystem.bytes_of(fh))
+
     def read_into(self, path: str | None, buffer: memoryview, offset: int, fh: int) -> int:
-        with errors_as_errno("read", path):
+        with errors_as_errno("read", path), self._cache.reading(fh):
             return self._filesystem.read_into(fh, buffer, offset)
 
     def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
@@ -125,6 +192,7 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             self._filesystem.flush(fh)
 
     def release(self, path: str | None, fh: int) -> None:
+        self._cache.released(fh)
         with errors_as_errno("release", path):
             self._filesystem.release(fh)
 
@@ -143,6 +211,7 @@ class Operations(fuse.Operations):  # type: ignore[misc]
     def rename(self, old: str, new: str) -> None:
         with errors_as_errno("rename", f"{old} to {new}"):
             self._filesystem.rename(old, new)
+        self._cache.renamed(old, new)
 
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
         with errors_as_errno("utimens", path):
@@ -183,7 +252,19 @@ def _has_open(process: int, path: str) -> bool:
 
 
 class DirectReads(fuse.FUSE):  # type: ignore[misc]
-    """fusepy, but for a read that goes straight into libfuse's buffer: no bytes object, no copy."""
+    """fusepy, but a read goes straight into libfuse's buffer, and each open says what the kernel's pages are worth."""
+
+    def open(self, path: bytes, fip: Any) -> int:
+        self._opened(fip.contents, path, self.operations.open(path.decode(self.encoding), fip.contents.flags))
+        return 0
+
+    def create(self, path: bytes, mode: int, fip: Any) -> int:
+        self._opened(fip.contents, path, self.operations.create(path.decode(self.encoding), mode))
+        return 0
+
+    def _opened(self, info: Any, path: bytes, handle: int) -> None:
+        info.fh = handle
+        info.direct_io, info.keep_cache = self.operations.caching(path.decode(self.encoding), handle)
 
     def read(self, path: bytes | None, buf: Any, size: int, offset: int, fip: Any) -> int:
         buffer = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buf.contents))).cast("B")

@@ -93,6 +93,14 @@ class Foreign:
         """The bytes of a manifest."""
         return self._send("GET", f"{repository}/manifests/{reference}", headers=_ACCEPT).content
 
+    def digest(self, repository: str, alias: str) -> str:
+        """The digest of an alias's manifest."""
+        return digest_of(self.manifest(repository, alias))
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Delete a manifest, and every alias of it."""
+        self._send("DELETE", f"{repository}/manifests/{digest}")
+
     def document(self, repository: str, reference: str) -> Document:
         """A manifest, decoded."""
         decoded: Document = json.loads(self.manifest(repository, reference))

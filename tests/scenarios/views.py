@@ -25,6 +25,7 @@ import pytest
 from regfs.errnos import errors_as_errno
 from regfs.filesystem import Filesystem
 from regfs.graph import Graph, Options
+from regfs.live import Register
 from regfs.registry.reference import parse_reference
 
 REGFS = os.path.join(sysconfig.get_path("scripts"), "regfs")
@@ -224,13 +225,11 @@ class Direct(View):
     """The filesystem, called as the kernel would call it."""
 
     def __init__(self, directory: Path, reference: str, **options: Any) -> None:
-        self.state, self.cache = directory / "state", directory / "cache"
+        self.state, self.cache = directory / "state", Path(str(options.pop("cache_dir", directory / "cache")))
         given = {"ttl": TTL, **options}
         self._read_only = bool(given.get("read_only"))
         directories = {"cache_dir": self.cache, "state_dir": self.state}
-        self._graph = Graph(
-            Options(reference=parse_reference(reference), **directories, **given)
-        )
+        self._graph = Graph(Options(reference=parse_reference(reference), **directories, **given))
         self._filesystem = self._graph.filesystem
 
     def list(self, path: str = "") -> list[str]:
@@ -325,6 +324,14 @@ class Mounted(View):
         given = _arguments({"ttl": TTL, **options})
         done = run("mount", *given, reference, str(self.directory), environment=self.environment)
         assert done.returncode == 0, done.stderr
+
+    @property
+    def pid(self) -> int:
+        """The process that serves the mount."""
+        register = Register(self.state / "mounts")
+        mounted = register.on(self.directory)
+        assert mounted is not None
+        return mounted.pid
 
     def path(self, path: str) -> str:
         """Where *path* is."""
