@@ -40,6 +40,7 @@ from regfs.registry.reference import is_digest
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20  # bytes; random ranges cost the same for 4 KiB as for 1 MiB
+MEMORY = 32 << 20  # bytes of one blob that are kept in memory when the disk is full
 SMALL = 8 << 20  # bytes; up to here a blob is fetched whole and verified before its first byte is served
 _COPY = 1 << 20
 _HEADER = struct.Struct("<8sQI12x")  # magic, size, chunk size; byte 0 is also the publisher's lock
@@ -286,28 +287,55 @@ class SparseBlob:
         return False
 
     def _prepared(self) -> bool:
-        """Give new files their form; False when the names no longer lead to these files.
+        """Give new files their form; False when the names lead to other files now.
 
         A publisher renames the data before it removes the map, holding the map's lock: whoever opened the old data
-        and a new map therefore sees here that the data's name is gone, and leaves the published bytes alone.
+        and a new map therefore sees here that the data's name is gone, and leaves the published bytes alone. Files
+        that do not fit together, or are of another version, may be in use: they lose their names, not their bytes.
         """
-        self._locked(fcntl.F_WRLCK, 0, True)
-        try:
-            if not (_leads_to(self._path, self.fd) and _leads_to(self._map_path, self._map_fd)):
+        with self._map_locked():
+            if not self._is_ours():
                 return False
             header = _HEADER.pack(_MAGIC, self.size, CHUNK)
             length = _HEADER.size + self.chunks
-            if os.pread(self._map_fd, _HEADER.size, 0) != header:
-                os.ftruncate(self._map_fd, 0)
-                os.ftruncate(self.fd, 0)
+            found = os.pread(self._map_fd, _HEADER.size, 0)
+            if found != header and (found or os.fstat(self.fd).st_size):
+                self._unlink()
+                return False
             if self.size > SMALL:
                 os.ftruncate(self.fd, self.size)
             os.posix_fallocate(self._map_fd, 0, length)  # a hole written through mmap on a full disk is a SIGBUS
             os.pwrite(self._map_fd, header, 0)
             self._map = mmap.mmap(self._map_fd, length)
+            self._unmark_holes()
             return True
-        finally:
-            self._locked(fcntl.F_UNLCK, 0, False)
+
+    def _unmark_holes(self) -> None:
+        """Take back the marks of chunks that have no bytes: a power cut kept the mark alone, or a kill left the map of
+        data that was published."""
+        marks = self._map[_HEADER.size :]  # from before looking: others go on writing, bytes first
+        chunk = marks.find(1)
+        while chunk >= 0:
+            hole = self._hole_after(chunk * CHUNK)
+            if hole < min((chunk + 1) * CHUNK, self.size):
+                self._map[_HEADER.size + chunk] = 0
+            chunk = marks.find(1, max(chunk + 1, hole // CHUNK))
+
+    def _hole_after(self, offset: int) -> int:
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # past the end of the file
+                raise
+            return offset
+
+    def _is_ours(self) -> bool:
+        """Whether the names still lead to the files that are open here. Asked under the map's lock."""
+        return _leads_to(self._path, self.fd) and _leads_to(self._map_path, self._map_fd)
+
+    def _unlink(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._map_path.unlink(missing_ok=True)
 
     def has(self, chunk: int) -> bool:
         """Whether the chunk is there."""
@@ -323,12 +351,13 @@ class SparseBlob:
         self._map[_HEADER.size + chunk] = 1
         self._cache.grown(min(CHUNK, self.size - chunk * CHUNK))
 
-    def claim(self, chunk: int, *, wait: bool) -> bool:
-        """Keep other processes from fetching a chunk.
+    def arrived(self) -> int:
+        """How many chunks are there."""
+        return self._map[_HEADER.size :].count(1)
 
-        :param wait: until whoever fetches it now is done, or dead
-        """
-        return self._locked(fcntl.F_WRLCK, _HEADER.size + chunk, wait)
+    def claim(self, chunk: int) -> bool:
+        """Keep other processes from fetching a chunk; False while one of them does."""
+        return self._locked(fcntl.F_WRLCK, _HEADER.size + chunk, False)
 
     def write(self, data: memoryview, offset: int) -> None:
         """Put bytes in their place.
@@ -340,8 +369,14 @@ class SparseBlob:
             data, offset = data[written:], offset + written
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Read bytes that are there; returns how many."""
-        return os.preadv(self.fd, [buffer], offset)
+        """Read bytes that are there; returns how many.
+
+        :raises OSError: EIO when they are not: somebody cut the file short
+        """
+        count = os.preadv(self.fd, [buffer], offset)
+        if count < len(buffer):
+            raise OSError(errno.EIO, f"{self._path.name} in the cache was cut short")
+        return count
 
     def release(self, chunk: int) -> None:
         """Give a claim back."""
@@ -361,27 +396,33 @@ class SparseBlob:
             raise
         return True
 
-    def publish(self) -> None:
-        """Let the whole, verified blob join the cache. Its descriptor goes on serving."""
+    @contextmanager
+    def _map_locked(self) -> Iterator[None]:
+        """Be the only one who makes, publishes or discards these files. Nothing slow happens in here."""
         self._locked(fcntl.F_WRLCK, 0, True)
         try:
-            if os.fstat(self._map_fd).st_nlink:
-                if self.size > SMALL:
-                    os.fdatasync(self.fd)  # it has its final size from the start: only this puts its bytes first
-                final = self._cache.path(self.digest)
-                final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.replace(self._path, final)
-                self._map_path.unlink(missing_ok=True)
-        except FileNotFoundError:
-            log.debug("cache: %s was removed while it was published", self.digest)
+            yield
         finally:
             self._locked(fcntl.F_UNLCK, 0, False)
 
+    def publish(self) -> None:
+        """Let the whole, verified blob join the cache, unless another process has done so. Its descriptor goes on
+        serving."""
+        if self.size > SMALL:
+            os.fdatasync(self.fd)  # it has its final size from the start: only this puts its bytes first
+        final = self._cache.path(self.digest)
+        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._map_locked():
+            if self._is_ours():
+                os.replace(self._path, final)
+                self._map_path.unlink(missing_ok=True)
+
     def discard(self) -> None:
         """Forget every byte: they are not the blob's."""
-        self._map[_HEADER.size :] = bytes(self.chunks)
-        self._path.unlink(missing_ok=True)
-        self._map_path.unlink(missing_ok=True)
+        with self._map_locked():
+            self._map[_HEADER.size :] = bytes(self.chunks)
+            if self._is_ours():
+                self._unlink()
         self._cache.remove(self.digest)
 
     def close(self) -> None:
@@ -404,29 +445,35 @@ def _leads_to(path: Path, fd: int) -> bool:
 class MemoryBlob:
     """What :class:`SparseBlob` is, for a disk that is full: the last few chunks, in memory, published nowhere."""
 
-    def __init__(self, digest: str, size: int, keep: int = 32) -> None:
+    def __init__(self, digest: str, size: int, keep: int = MEMORY // CHUNK) -> None:
         self.digest = digest
         self.size = size
         self.chunks = -(-size // CHUNK)
-        self._kept: LRUCache[int, bytearray] = LRUCache(keep)
-        self._whole: set[int] = set()
+        self._kept: LRUCache[int, bytearray] = LRUCache(keep)  # each from its chunk's start, as far as it came
         self._lock = threading.Lock()
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether it never lets go of a chunk to keep another."""
+        return self.chunks <= self._kept.maxsize
 
     def has(self, chunk: int) -> bool:
         """Whether the chunk is there."""
         with self._lock:
-            return chunk in self._whole and chunk in self._kept
+            return chunk in self._kept and len(self._kept[chunk]) == min(CHUNK, self.size - chunk * CHUNK)
 
     def missing(self, first: int, last: int) -> int | None:
         """The first chunk from *first* up to and with *last* that is not there."""
         return next((chunk for chunk in range(first, last + 1) if not self.has(chunk)), None)
 
     def mark(self, chunk: int) -> None:
-        """Say that the chunk's bytes are written."""
-        with self._lock:
-            self._whole.add(chunk)
+        """The chunk's length says it."""
 
-    def claim(self, chunk: int, *, wait: bool) -> bool:
+    def arrived(self) -> int:
+        """Nobody else fetches into this memory."""
+        return 0
+
+    def claim(self, chunk: int) -> bool:
         """Nobody else can fetch into this memory."""
         return True
 
@@ -434,13 +481,13 @@ class MemoryBlob:
         """Nothing was claimed."""
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Put bytes of one chunk in their place."""
+        """Put bytes of one chunk in their place; without those before them they are of no use."""
         chunk, start = divmod(offset, CHUNK)
         with self._lock:
-            if chunk not in self._kept:
-                self._whole.discard(chunk)
-                self._kept[chunk] = bytearray(CHUNK)
-            self._kept[chunk][start : start + len(data)] = data
+            kept = self._kept[chunk] if chunk in self._kept else bytearray()
+            if start <= len(kept):
+                kept[start : start + len(data)] = data
+                self._kept[chunk] = kept
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Read bytes that are still there; returns how many."""
@@ -448,11 +495,11 @@ class MemoryBlob:
         while done < len(buffer):
             chunk, start = divmod(offset + done, CHUNK)
             with self._lock:
-                kept = self._kept.get(chunk)
-                if kept is None:
-                    break
-                piece = memoryview(kept)[start : start + len(buffer) - done]
-                buffer[done : done + len(piece)] = piece
+                kept = self._kept.get(chunk, b"")
+                piece = kept[start : start + len(buffer) - done]
+            if not piece:
+                break
+            buffer[done : done + len(piece)] = piece
             done += len(piece)
         return done
 
@@ -500,6 +547,8 @@ def _remove_unused(path: Path) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _leads_to(path, fd):
+            return False
         path.with_name(path.name + ".map").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError:
@@ -514,8 +563,15 @@ def _private_directory(path: Path) -> None:
 
     :raises CacheUnusable: when it belongs to somebody else, is a link, or others may enter it
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        log.debug("cache: %s is there", path)
+    except OSError as error:
+        raise CacheUnusable(error.errno, f"{path}: {error.strerror}; name another with --cache-dir") from None
     status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise CacheUnusable(errno.ELOOP, f"{path} is a link; name where it leads to with --cache-dir")
     if not stat.S_ISDIR(status.st_mode):
         raise CacheUnusable(errno.ENOTDIR, f"{path} is not a directory; name another with --cache-dir")
     if status.st_uid != os.geteuid():

@@ -27,7 +27,7 @@ from regfs.cache import CHUNK, SMALL, BlobCache, MemoryBlob, SparseBlob
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import Descriptor
 from regfs.registry.remote import Body
-from regfs.registry.transport import ConnectionFailed, Timeout
+from regfs.registry.transport import ConnectionFailed, Timeout, TransferCut
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ _PIECE = 4  # chunks that one request ahead of the reader asks for, at most
 _AHEAD = 8  # requests ahead of readers at a time, all handles together
 _DEMANDED = 4  # requests that a reader waits for at a time
 _ATTEMPTS = 5  # in a row without a byte
+_PATIENCE = 30.0  # seconds that another process may bring no chunk before it is taken for stopped
+_POLL = 0.02  # seconds between looks at what another process has brought
 _NEAR = 4 << 20  # bytes; the kernel's reads, up to twelve at once, arrive out of order by less
 _FIRST_PIECE, _LAST_PIECE = 64 << 10, CHUNK  # bytes read from the network at a time: small when slow, large when fast
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -105,7 +107,12 @@ class Fetcher:
                 fd = self._cache.open(blob.digest, blob.size)
                 if fd is not None:
                     return _WholeReader(fd, blob.size)
-                download = _Download(self, self._storage(blob), self._source(repository, blob.digest), self._ended)
+                storage = self._storage(blob)
+                fd = self._cache.open(blob.digest, blob.size)
+                if fd is not None:  # another process published it in between
+                    storage.close()
+                    return _WholeReader(fd, blob.size)
+                download = _Download(self, storage, self._source(repository, blob.digest), self._ended)
                 self._downloads[key] = download
             download.hold()
         reader = _LazyReader(download)
@@ -168,7 +175,11 @@ class Fetcher:
         self.demanded.shutdown(wait=True)
 
     def close(self) -> None:
-        """Stop every transfer."""
+        """Stop every transfer; whoever waits for one gets an error."""
+        with self._lock:
+            downloads = list(self._downloads.values())
+        for download in downloads:
+            download.stop()
         for pool in (self.ahead, self.demanded):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -208,6 +219,7 @@ class _Transfer:
     window: _Window | None = None  # whose window it belongs to; None: a reader waits for it
     turn: int = 0
     position: int = 0  # every byte before it is there
+    base: int = 0  # no byte before it was put into the storage of now
     wide: bool = False  # of the whole blob, because the registry ignores ranges
     error: Exception | None = None
     claimed: list[int] = field(default_factory=list)
@@ -270,6 +282,9 @@ class _Download:
         self._hashing = False
         self._verified = False
         self._failure: DXFDigestMismatchError | None = None
+        self._stopped = False
+        self._brought = 0  # chunks, by this process
+        self._alone = False  # whether others' claims mean nothing, because they bring nothing
 
     def hold(self) -> None:
         """One more reader."""
@@ -285,6 +300,14 @@ class _Download:
                 transfer.window = _NOBODY
         self._drop()
 
+    def stop(self) -> None:
+        """Fetch nothing more."""
+        with self._changed:
+            self._stopped = True
+            for transfer in self._transfers:
+                transfer.window = _NOBODY
+            self._changed.notify_all()
+
     def _drop(self) -> None:
         with self._changed:
             self.held -= 1
@@ -299,18 +322,23 @@ class _Download:
         self._require_not_failed()
         if end <= offset:
             return 0
-        if self._verified and not self._left:
+        buffer = buffer[: end - offset]
+        if self._verified and isinstance(self._storage, SparseBlob):
             return self._storage.read_into(buffer, offset)
         with self._changed:
             if window.passed(offset, end):
                 self._fetch_ahead(window)
-        buffer = buffer[: end - offset]
         while True:
             self._wait_for(offset, end)
-            if end == self.size and self._storage.missing(0, self._storage.chunks - 1) is None:
+            if end == self.size and self._may_be_judged():
                 self._wait_until_verified()
             if self._storage.read_into(buffer, offset) == len(buffer):
                 return len(buffer)
+
+    def _may_be_judged(self) -> bool:
+        """Whether all bytes are there, or memory has let some go after they were hashed."""
+        storage = self._storage
+        return isinstance(storage, MemoryBlob) or storage.missing(0, storage.chunks - 1) is None
 
     def wait_until_whole(self, progress: Callable[[int], object] = lambda count: None) -> None:
         """Fetch everything and verify it.
@@ -320,9 +348,11 @@ class _Download:
         :raises OSError: ENOSPC when there is no room to have it whole
         """
         for _ in range(2):  # the second time in memory, when the disk filled up in the first
+            if isinstance(self._storage, MemoryBlob) and not self._storage.holds_all:
+                break
             self._fetch_whole(progress)
             self._wait_until_verified()
-            if self._verified:
+            if self._verified and (isinstance(self._storage, SparseBlob) or self._storage.holds_all):
                 return
         raise OSError(errno.ENOSPC, f"no room to verify {self.digest} whole")
 
@@ -341,6 +371,8 @@ class _Download:
     def _require_not_failed(self) -> None:
         if self._failure is not None:
             raise self._failure
+        if self._stopped:
+            raise OSError(errno.ECANCELED, "stopped")
 
     def _fetch_ahead(self, window: _Window) -> None:
         """Start transfers for what is missing of the window. Called under the lock."""
@@ -364,16 +396,17 @@ class _Download:
             end = missing + 1
             while end <= last and end - missing < piece and not self._storage.has(end) and not self._covering(end):
                 end += 1
-            self._start(_Transfer(missing, end, window, window.turns, missing * CHUNK), self._fetcher.ahead)
+            transfer = _Transfer(missing, end, window, window.turns, missing * CHUNK, missing * CHUNK)
+            self._start(transfer, self._fetcher.ahead)
             first = end
 
     def _covering(self, chunk: int) -> _Transfer | None:
         return next((t for t in self._transfers if t.first <= chunk < t.end), None)
 
     def _start(self, transfer: _Transfer, pool: ThreadPoolExecutor) -> None:
+        pool.submit(self._run, transfer)
         self._transfers.append(transfer)
         self.held += 1
-        pool.submit(self._run, transfer)
 
     def _wait_for(self, offset: int, end: int) -> None:
         """Return when the bytes from *offset* up to *end* are there.
@@ -386,23 +419,39 @@ class _Download:
                     self._wait_for_chunk(chunk, min(end, (chunk + 1) * CHUNK))
 
     def _wait_for_chunk(self, chunk: int, upto: int) -> None:
+        arrived, since = -1, 0.0  # of other processes
         while True:
             self._require_not_failed()
             if self._storage.has(chunk):
                 return
             transfer = self._covering(chunk)
+            if transfer is None and not self._storage.claim(chunk) and not self._alone:  # another process fetches it
+                if arrived != (arrived := self._storage.arrived() - self._brought):
+                    since = monotonic()
+                self._alone = monotonic() - since > _PATIENCE
+                self._changed.wait(_POLL)
+                continue
             if transfer is None:
-                transfer = _Transfer(chunk, chunk + 1, position=chunk * CHUNK)
-                self._start(transfer, self._fetcher.demanded)
-            if transfer.position >= upto:
+                transfer = self._demand(chunk)
+            if transfer is None or (transfer.position >= upto and transfer.base <= chunk * CHUNK):
                 return
             self._changed.wait()
             if transfer.error is not None:
                 raise transfer.error
 
+    def _demand(self, chunk: int) -> _Transfer | None:
+        """Fetch a chunk that is claimed; None when it came just before."""
+        if self._storage.has(chunk):
+            self._storage.release(chunk)
+            return None
+        start = chunk * CHUNK
+        transfer = _Transfer(chunk, chunk + 1, position=start, base=start, claimed=[chunk])
+        self._start(transfer, self._fetcher.demanded)
+        return transfer
+
     def _run(self, transfer: _Transfer) -> None:
         try:
-            if transfer.window is None or self._ranges:
+            if not transfer.claimed and self._ranges:
                 self._claim(transfer)
             if transfer.claimed:
                 self._transfer(transfer)
@@ -426,8 +475,7 @@ class _Download:
     def _claim(self, transfer: _Transfer) -> None:
         """Take the chunks of a transfer that no other process has, or is fetching: a run from its first one."""
         for chunk in range(transfer.first, transfer.end):
-            demanded = transfer.window is None and chunk == transfer.first
-            if not self._storage.claim(chunk, wait=demanded):
+            if not self._storage.claim(chunk) and not self._alone:
                 return
             if self._storage.has(chunk):
                 self._storage.release(chunk)
@@ -448,7 +496,7 @@ class _Download:
                         end = self.size
                     self._receive(transfer, end, body)
                     if transfer.position < end and transfer.wanted:
-                        raise ConnectionFailed(f"{self.digest} ended at byte {transfer.position} of {end}")
+                        raise TransferCut(f"{self.digest} ended at byte {transfer.position} of {end}")
             except (ConnectionFailed, Timeout) as error:
                 failures = failures + 1 if transfer.wide or transfer.position == before else 1
                 if failures >= _ATTEMPTS:
@@ -463,12 +511,12 @@ class _Download:
             if any(other.wide for other in self._transfers if other is not transfer):
                 return False
             transfer.wide, transfer.window = True, None
-            transfer.first, transfer.end, transfer.position = 0, self._storage.chunks, 0
+            transfer.first, transfer.end, transfer.position, transfer.base = 0, self._storage.chunks, 0, 0
             return True
 
     def _receive(self, transfer: _Transfer, end: int, body: Body) -> None:
         buffer = memoryview(bytearray(min(CHUNK, end - transfer.position // CHUNK * CHUNK)))
-        piece, first = _FIRST_PIECE, transfer.position
+        piece, first, storage = _FIRST_PIECE, transfer.position, self._storage
         while transfer.position < end and transfer.wanted:
             start = transfer.position % CHUNK
             in_buffer = first <= transfer.position - start  # the whole chunk, not only what came after a cut
@@ -477,26 +525,37 @@ class _Download:
             if not count:
                 return
             piece = _next_piece(piece, monotonic() - began)
-            self._write(buffer[start : start + count], transfer.position)
+            if not self._written(storage, buffer[start : start + count], transfer.position):
+                self._begin_again(transfer)
+                return
             self._moved(transfer, transfer.position + count, buffer if in_buffer else None)
 
-    def _write(self, data: memoryview, offset: int) -> None:
+    def _written(self, storage: SparseBlob | MemoryBlob, data: memoryview, offset: int) -> bool:
+        """Put bytes in their place; False when that is in memory now, which has nothing of the chunk yet."""
         try:
-            self._storage.write(data, offset)
+            storage.write(data, offset)
         except OSError as error:
-            if error.errno not in _FULL or isinstance(self._storage, MemoryBlob):
+            if error.errno not in _FULL or isinstance(storage, MemoryBlob):
                 raise
-            self._leave_disk(error)
-            self._storage.write(data, offset)
+            self._leave_disk(storage, error)
+        return storage is self._storage
 
-    def _leave_disk(self, error: OSError) -> None:
+    def _leave_disk(self, storage: SparseBlob, error: OSError) -> None:
         """Go on in memory. What was on disk stays there for a better day."""
-        log.warning("%s is read uncached: %s", self.digest, error.strerror)
         with self._changed:
-            if isinstance(self._storage, SparseBlob):
-                self._storage.release_all()
-                self._left.append(self._storage)
+            if self._storage is storage:
+                log.warning("%s is read uncached: %s", self.digest, error.strerror)
+                storage.release_all()
+                self._left.append(storage)
                 self._storage = MemoryBlob(self.digest, self.size)
+                for transfer in self._transfers:
+                    transfer.base = self.size
+
+    def _begin_again(self, transfer: _Transfer) -> None:
+        """Ask for the chunk from its start, for another storage."""
+        with self._changed:
+            transfer.base = transfer.position = transfer.position // CHUNK * CHUNK
+            self._changed.notify_all()
 
     def _moved(self, transfer: _Transfer, position: int, buffer: memoryview | None) -> None:
         chunk = (position - 1) // CHUNK
@@ -505,6 +564,7 @@ class _Download:
             self._storage.mark(chunk)
             self._storage.release(chunk)
         with self._changed:
+            self._brought += whole
             transfer.position = position
             self._changed.notify_all()
         if whole:
@@ -516,21 +576,28 @@ class _Download:
         :param fresh: a chunk whose bytes are still in *buffer*
         """
         while self._may_hash():
-            start = self._hashed * CHUNK
-            length = min(CHUNK, self.size - start)
-            if self._hashed == fresh and buffer is not None:
-                self._hasher.update(buffer[:length])
-            else:
-                again = memoryview(bytearray(length))
-                if self._storage.read_into(again, start) != length:
+            hashed = False
+            try:
+                hashed = self._hash_next(buffer if self._hashed == fresh else None)
+            finally:
+                with self._changed:
+                    self._hashed += hashed
                     self._hashing = False
-                    return
-                self._hasher.update(again)
-            with self._changed:
-                self._hashed += 1
-                self._hashing = False
+            if not hashed:
+                return
         if self._failure is not None:
             self._fetcher.forget(self)
+
+    def _hash_next(self, buffer: memoryview | None) -> bool:
+        """Hash the chunk at the frontier; False when memory has let go of it."""
+        start = self._hashed * CHUNK
+        length = min(CHUNK, self.size - start)
+        if buffer is None:
+            buffer = memoryview(bytearray(length))
+            if self._storage.read_into(buffer, start) != length:
+                return False
+        self._hasher.update(buffer[:length])
+        return True
 
     def _may_hash(self) -> bool:
         with self._changed:

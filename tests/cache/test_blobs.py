@@ -1,0 +1,215 @@
+"""Whole blobs: how they join the cache, and how they leave it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from regfs.cache import BlobCache, CacheUnusable
+from regfs.registry.exceptions import DXFDigestMismatchError
+from regfs.registry.manifest import digest_of
+from tests.cache.conftest import MIB, digests, keep, leftovers, put_chunk
+from tests.fetch.conftest import content_of
+
+NOBODY = 65534
+
+
+def content(number: int, size: int = MIB) -> bytes:
+    """Bytes that no other number has."""
+    return content_of(size, number)
+
+
+def test_a_blob_that_was_added_is_read(cache: BlobCache) -> None:
+    assert cache.read(keep(cache, b"some bytes")) == b"some bytes"
+
+
+def test_a_blob_has_no_name_in_the_cache_until_it_is_whole(cache: BlobCache) -> None:
+    digest = digest_of(b"one, two")
+    with cache.adding(digest) as file:
+        file.write(b"one, ")
+        file.flush()
+        assert cache.open(digest) is None
+        file.write(b"two")
+    assert cache.read(digest) == b"one, two"
+    assert leftovers(cache) == []
+
+
+def test_bytes_that_are_not_the_digest_s_leave_nothing(cache: BlobCache) -> None:
+    with pytest.raises(DXFDigestMismatchError), cache.adding(digest_of(b"right")) as file:
+        file.write(b"wrong")
+    assert (digests(cache), leftovers(cache)) == (set(), [])
+
+
+def test_an_error_while_it_is_filled_leaves_nothing(cache: BlobCache) -> None:
+    with suppress(ZeroDivisionError), cache.adding(digest_of(b"right")) as file:
+        file.write(b"rig")
+        raise ZeroDivisionError
+    assert (digests(cache), leftovers(cache)) == (set(), [])
+
+
+def test_a_file_of_the_wrong_size_is_not_the_blob_and_goes(cache: BlobCache) -> None:
+    digest = keep(cache, content(1))
+    os.truncate(cache.path(digest), 0)
+    assert cache.open(digest, MIB) is None
+    assert digests(cache) == set()
+
+
+def test_what_is_not_a_digest_never_becomes_a_path(cache: BlobCache) -> None:
+    for name in ("../../etc/passwd", "sha256:../x", "sha256:abc", ""):
+        with pytest.raises(ValueError, match="not a digest"):
+            cache.path(name)
+
+
+def test_the_least_recently_used_go_first(directory: Path) -> None:
+    cache = BlobCache(directory)
+    kept = [keep(cache, content(number), used_at=1000 + number) for number in range(6)]
+    cache.make_room(3 * MIB)
+    assert digests(cache) == set(kept[3:])
+
+
+def test_reading_a_blob_is_using_it(directory: Path) -> None:
+    cache = BlobCache(directory)
+    kept = [keep(cache, content(number), used_at=1000 + number) for number in range(4)]
+    cache.read(kept[0])
+    cache.make_room(MIB)
+    assert digests(cache) == {kept[0]}
+
+
+def test_a_cache_stays_below_its_limit(directory: Path) -> None:
+    cache = BlobCache(directory, limit=5 * MIB)
+    for number in range(20):
+        keep(cache, content(number))
+        assert cache.usage().size <= 5 * MIB
+
+
+def test_an_open_blob_is_never_evicted(cache: BlobCache) -> None:
+    digest = keep(cache, content(1))
+    fd = cache.open(digest)
+    assert fd is not None
+    cache.make_room(0)
+    assert digests(cache) == {digest}
+    os.close(fd)
+    cache.make_room(0)
+    assert digests(cache) == set()
+
+
+def test_a_blob_that_another_process_reads_is_never_evicted(cache: BlobCache) -> None:
+    digest = keep(cache, content(1))
+    code = (
+        "import sys; from pathlib import Path; from regfs.cache import BlobCache\n"
+        "fd = BlobCache(Path(sys.argv[1])).open(sys.argv[2]); print(fd, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(cache.directory), digest]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline().strip() != b"None"
+        cache.make_room(0)
+        assert digests(cache) == {digest}
+        reader.kill()
+        reader.wait()
+    cache.make_room(0)
+    assert digests(cache) == set()
+
+
+def test_a_partial_blob_counts_for_the_blocks_it_has(cache: BlobCache) -> None:
+    sparse = cache.sparse("sha256:" + "1" * 64, 1000 * MIB)
+    put_chunk(sparse, content(1), 0)
+    usage = cache.usage()
+    assert usage.partial == 1
+    assert MIB <= usage.size <= MIB + 65536
+    sparse.close()
+
+
+def test_a_partial_blob_is_evicted_with_its_map(cache: BlobCache) -> None:
+    sparse = cache.sparse("sha256:" + "1" * 64, 100 * MIB)
+    put_chunk(sparse, content(1), 0)
+    cache.make_room(0)
+    assert len(leftovers(cache)) == 2
+    sparse.close()
+    cache.make_room(0)
+    assert leftovers(cache) == []
+
+
+def test_what_a_killed_process_was_adding_is_removed_at_the_next_start(cache: BlobCache) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from regfs.cache import BlobCache\n"
+        "with BlobCache(Path(sys.argv[1])).adding(sys.argv[2]) as file:\n"
+        "    file.write(bytes(100000)); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(cache.directory), "sha256:" + "1" * 64], check=False)
+    assert len(leftovers(cache)) == 1
+    assert leftovers(BlobCache(cache.directory)) == []
+
+
+def test_what_another_process_is_adding_is_left_alone(cache: BlobCache) -> None:
+    digest = digest_of(b"bytes")
+    with cache.adding(digest) as file:
+        file.write(b"bytes")
+        BlobCache(cache.directory)
+    assert cache.read(digest) == b"bytes"
+
+
+def test_check_names_and_removes_a_blob_with_a_bit_flipped(cache: BlobCache) -> None:
+    good, bad = keep(cache, content(1)), keep(cache, content(2))
+    flip(cache.path(bad), 4711)
+    assert list(cache.check()) == [bad]
+    assert digests(cache) == {good}
+    assert list(cache.check()) == []
+
+
+def flip(path: Path, offset: int) -> None:
+    """Change one bit of a file."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_a_cache_is_for_its_user_alone(cache: BlobCache) -> None:
+    keep(cache, b"bytes")
+    for path in (cache.directory, cache.directory / "blobs", cache.directory / "partial"):
+        assert path.stat().st_mode & 0o777 == 0o700
+
+
+def refusal(directory: Path) -> str:
+    """The line that says why a directory is not used."""
+    with pytest.raises(CacheUnusable) as caught:
+        BlobCache(directory)
+    assert caught.value.strerror
+    assert "\n" not in caught.value.strerror
+    return caught.value.strerror
+
+
+def test_a_directory_that_others_may_read_is_refused(directory: Path) -> None:
+    directory.mkdir(mode=0o750)
+    directory.chmod(0o750)
+    assert refusal(directory) == f"{directory} is open to other users; run: chmod 700 {directory}"
+
+
+def test_a_directory_of_somebody_else_is_refused(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    os.chown(directory, NOBODY, NOBODY)
+    assert refusal(directory) == f"{directory} belongs to another user; name your own with --cache-dir"
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_is_refused(directory: Path, tmp_path: Path, target: str) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    directory.symlink_to(tmp_path / target)
+    assert refusal(directory) == f"{directory} is a link; name where it leads to with --cache-dir"
+
+
+def test_a_file_is_refused(directory: Path) -> None:
+    directory.write_text("not a directory")
+    assert refusal(directory) == f"{directory} is not a directory; name another with --cache-dir"
+
+
+def test_a_place_where_no_directory_can_be_made_is_refused(directory: Path) -> None:
+    directory.write_text("not a directory")
+    assert str(directory / "below") in refusal(directory / "below")

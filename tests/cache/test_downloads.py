@@ -1,0 +1,307 @@
+"""A fetcher under attack: stopped processes, transfers that die, races, and what is left open after all of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import regfs.fetch
+from regfs.cache import CHUNK, SMALL, BlobCache
+from regfs.fetch import Fetcher
+from regfs.registry.exceptions import DXFDigestMismatchError
+from regfs.registry.manifest import Descriptor, digest_of
+from regfs.registry.remote import Body, Remote
+from regfs.registry.transport import PooledTransport
+from tests.cache.conftest import digests, keep, put_chunk
+from tests.fetch.conftest import Lying, Reading, content_of, read_from
+from tests.servers import Answer, Request
+
+LARGE = content_of(20 * CHUNK + 777)
+QUICK = 5.0  # seconds that are enough, on a busy machine, for what waits for nobody
+Make = Callable[..., Reading]
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Iterator[Make]:
+    """Makes a fetcher on a cache that all of them share."""
+    with ExitStack() as ends:
+
+        def make(content: bytes = LARGE, always: Callable[[Request, Answer], Answer] | None = None) -> Reading:
+            registry = Lying(content, always=always)
+            remote = Remote(registry.server.host, True, PooledTransport(timeout=5))
+            cache = BlobCache(tmp_path / "cache")
+            fetcher = Fetcher(cache, remote.source)
+            for end in (registry.server.stop, remote.close, fetcher.close):
+                ends.callback(end)
+            return Reading(fetcher, cache, registry)
+
+        yield make
+
+
+def eventually(condition: Callable[[], bool], within: float = QUICK) -> bool:
+    """Whether a condition comes true in time."""
+    end = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def in_thread(call: Callable[[], object]) -> Callable[[], object]:
+    """Start a call; returns what waits for its result, or the exception it raised."""
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result() -> object:
+        thread.join(QUICK)
+        assert results, "it still waits"
+        return results[0]
+
+    return result
+
+
+def test_a_stopped_process_that_claimed_chunks_holds_up_no_other_blob(reading: Make) -> None:
+    mine = reading()
+    stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
+    assert all(stopped.claim(chunk) for chunk in range(20))
+    for chunk in range(8):
+        in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK, 10))  # type: ignore[misc]
+    mine.registry.content = content_of(12 * CHUNK, seed=1)
+    other = Descriptor(digest_of(mine.registry.content), len(mine.registry.content))
+    reader = mine.open(other)
+    assert in_thread(lambda: read_from(reader, 0, other.size))() == mine.registry.content
+    reader.close()
+    stopped.close()
+
+
+def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
+    reading: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regfs.fetch, "_PATIENCE", 0.3)
+    mine = reading()
+    stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
+    assert all(stopped.claim(chunk) for chunk in range(21))
+    assert in_thread(mine.read)() == LARGE
+    stopped.close()
+
+
+def test_a_process_that_is_slow_is_waited_for(reading: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regfs.fetch, "_PATIENCE", 1.0)
+    mine = reading()
+    slow = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
+    assert all(slow.claim(chunk) for chunk in range(21))
+    result = in_thread(lambda: mine.read(4 * CHUNK, 10))
+    for chunk in range(5):
+        time.sleep(0.4)  # the slowness
+        put_chunk(slow, LARGE, chunk)
+        slow.release(chunk)
+    assert result() == LARGE[4 * CHUNK : 4 * CHUNK + 10]
+    assert mine.registry.asked == []
+    slow.close()
+
+
+def test_what_is_published_between_two_looks_is_not_fetched(reading: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = reading()
+    first_look = mine.cache.open
+
+    def looked(digest: str, size: int | None = None) -> int | None:
+        found = first_look(digest, size)
+        monkeypatch.setattr(mine.cache, "open", first_look)
+        keep(BlobCache(mine.cache.directory), LARGE)
+        return found
+
+    monkeypatch.setattr(mine.cache, "open", looked)
+    assert mine.read() == LARGE
+    assert mine.registry.asked == []
+
+
+def test_closing_the_fetcher_ends_all_waiting(reading: Make) -> None:
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def hangs(request: Request, answer: Answer) -> Answer:
+        begun.set()
+        go_on.wait(20)
+        return answer
+
+    mine = reading(always=hangs)
+    waiting = [in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK, 10)) for chunk in range(10)]  # type: ignore[misc]
+    assert begun.wait(QUICK)
+    mine.fetcher.close()
+    assert all(isinstance(result(), Exception) for result in waiting)
+    go_on.set()
+
+
+class Dying:
+    """A source whose transfers die of a defect, a few times."""
+
+    def __init__(self, source: object, times: int) -> None:
+        self.source, self.times = source, times
+
+    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
+        """Die, or ask."""
+        self.times -= 1
+        if self.times >= 0:
+            raise ZeroDivisionError("a defect")
+        return self.source.open(start, end, size)  # type: ignore[attr-defined,no-any-return]
+
+
+def dying(mine: Reading, times: int) -> Fetcher:
+    """A fetcher whose first transfers die."""
+    remote = Remote(mine.registry.server.host, True, PooledTransport(timeout=5))
+    return Fetcher(mine.cache, lambda repository, digest: Dying(remote.source(repository, digest), times))
+
+
+def test_a_transfer_that_dies_of_a_defect_is_an_error_to_its_reader(reading: Make) -> None:
+    mine = reading()
+    fetcher = dying(mine, 1)
+    reader = fetcher.open("some/repository", mine.registry.descriptor)
+    assert isinstance(in_thread(lambda: read_from(reader, 0, 10))(), ZeroDivisionError)
+    assert in_thread(lambda: read_from(reader, 0, 10))() == LARGE[:10]
+    reader.close()
+    fetcher.close()
+
+
+def test_transfers_ahead_that_die_of_a_defect_hold_up_nobody(reading: Make) -> None:
+    mine = reading()
+    mine.read(0, CHUNK)
+    fetcher = dying(mine, 3)
+    reader = fetcher.open("some/repository", mine.registry.descriptor)
+    found = bytearray()
+    for _ in range(8):  # each of the three is at most one error
+        with suppress(ZeroDivisionError):
+            found += read_from(reader, len(found), len(LARGE) - len(found))
+    assert bytes(found) == LARGE
+    reader.close()
+    fetcher.close()
+
+
+def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(reading: Make) -> None:
+    mine = reading()
+    reader = mine.open()
+    read_from(reader, 0, 10 * CHUNK)
+    data = next(path for path in (mine.cache.directory / "partial").iterdir() if path.suffix != ".map")
+    os.truncate(data, 1000)
+    assert isinstance(in_thread(lambda: read_from(reader, 0, len(LARGE)))(), OSError)
+    reader.close()
+
+
+@pytest.mark.logs
+def test_one_reader_after_the_other_of_bad_bytes_gets_the_error(reading: Make) -> None:
+    mine = reading(always=lambda request, answer: Answer(206, answer.headers, b"!" + answer.body[1:]))
+    waiting = [in_thread(mine.read) for _ in range(6)]
+    assert all(isinstance(result(), DXFDigestMismatchError) for result in waiting)
+    assert eventually(lambda: mine.cache.usage().size == 0)
+
+
+def test_opening_evicting_and_removing_at_once_never_reads_wrong_bytes(reading: Make) -> None:
+    contents = [content_of(size, seed) for seed, size in enumerate((1000, 3 * CHUNK, SMALL + CHUNK, SMALL + 9))]
+    mine = [reading(content) for content in contents]
+    one_cache = mine[0].cache
+    end = time.monotonic() + 4
+
+    def read(seed: int) -> int:
+        random, count = Random(seed), 0
+        while time.monotonic() < end:
+            which = random.randrange(4)
+            offset = random.randrange(len(contents[which]))
+            size = random.choice((10, CHUNK, len(contents[which])))
+            assert mine[which].read(offset, size) == contents[which][offset : offset + size], "wrong bytes"
+            count += 1
+        return count
+
+    def evict() -> int:
+        random, count = Random(1), 0
+        while time.monotonic() < end:
+            one_cache.make_room(random.choice((0, 5 * CHUNK)))
+            one_cache.remove(digest_of(random.choice(contents)))
+            count += 1
+        return count
+
+    results = [in_thread(lambda seed=seed: read(seed)) for seed in range(4)] + [in_thread(evict)]  # type: ignore[misc]
+    for result in results:
+        found = result()
+        assert isinstance(found, int), found
+        assert found > 0
+    assert list(one_cache.check()) == []
+
+
+def open_files() -> int:
+    """How many descriptors this process has."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def cache_files(directory: Path) -> list[str]:
+    """The files of a cache that this process has open."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            if path.startswith(str(directory)):
+                found.append(path)
+    return found
+
+
+@pytest.mark.logs
+def test_after_any_number_of_opens_closes_and_failures_nothing_is_open(reading: Make) -> None:
+    random = Random(5)
+
+    def sometimes_wrong(request: Request, answer: Answer) -> Answer:
+        lot = random.random()
+        if lot < 0.1:
+            return Answer(404)
+        return Answer(206, answer.headers, b"!" + answer.body[1:]) if lot < 0.2 else answer
+
+    mine = reading(content_of(SMALL + 2 * CHUNK), sometimes_wrong)
+
+    def some(seed: int) -> None:
+        lots = Random(seed)
+        for _ in range(25):
+            offset = lots.randrange(len(mine.registry.content))
+            with suppress(Exception):
+                mine.read(offset, lots.choice((10, CHUNK, len(mine.registry.content))))
+            mine.cache.make_room(0)
+
+    some(0)  # the threads and connections that stay
+    threads = threading.active_count()
+    for result in [in_thread(lambda seed=seed: some(seed)) for seed in range(1, 4)]:  # type: ignore[misc]
+        while not eventually(lambda result=result: result() is None):  # type: ignore[misc]
+            pass
+    assert eventually(lambda: cache_files(mine.cache.directory) == []), cache_files(mine.cache.directory)
+    assert eventually(lambda: open_files() < 60), open_files()
+    assert threading.active_count() <= threads + regfs.fetch._AHEAD + regfs.fetch._DEMANDED + 16
+    assert list(mine.cache.check()) == []
+
+
+def test_a_blob_that_no_longer_fits_its_descriptor_s_file_goes(reading: Make) -> None:
+    mine = reading()
+    keep(mine.cache, LARGE)
+    os.truncate(mine.cache.path(mine.registry.descriptor.digest), 1000)
+    assert mine.read() == LARGE
+    mine.fetcher.finish()
+    assert digests(mine.cache) == {mine.registry.descriptor.digest}
+
+
+def test_a_reader_keeps_its_bytes_when_the_blob_is_evicted(reading: Make) -> None:
+    mine = reading()
+    digest = keep(mine.cache, LARGE)
+    reader = mine.fetcher.open("some/repository", Descriptor(digest, len(LARGE)))
+    mine.cache.remove(digest)
+    assert read_from(reader, 0, len(LARGE)) == LARGE
+    reader.close()
