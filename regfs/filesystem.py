@@ -27,7 +27,7 @@ from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import CREATED, Descriptor, Index, Manifest
 from regfs.registry.reference import is_alias, is_component, is_digest, is_repository, split_name
 from regfs.registry.remote import UnexpectedAnswer
-from regfs.registry.transport import HTTPError
+from regfs.registry.transport import HTTPError, TransferCut
 from regfs.singleflight import SingleFlight
 from regfs.staging import Journal, Staged, Target
 from regfs.tree import (
@@ -216,7 +216,7 @@ class Filesystem:
         """A registry may say that it has a blob that it lost, in answer to an existence check, but not to a read."""
         try:
             yield
-        except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError):
+        except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError, TransferCut):
             self._publisher.doubt(digest)
             raise
 
@@ -250,14 +250,16 @@ class Filesystem:
         return writing.file.write(data, offset)
 
     def truncate(self, path: str, size: int, handle: int | None = None) -> None:
-        """Cut or lengthen a file to *size* bytes. Without a handle it is pushed at once."""
+        """Cut or lengthen a file to *size* bytes. When nobody has it open for writing it is pushed at once."""
         if handle is not None:
             self._truncate(self._written(handle), size)
             return
+        written = self._being_written(_split(path)) is not None
         handle = self.open(path, os.O_WRONLY)
         try:
             self._truncate(self._written(handle), size)
-            self.flush(handle)
+            if not written:
+                self.flush(handle)
         finally:
             self.release(handle)
 
@@ -617,7 +619,8 @@ class Filesystem:
         writing = self._being_written(parts)
         if writing is not None:
             writing.file.mtime_ns = mtime_ns
-            return
+            if writing.file.is_dirty:
+                return
         entry = self._resolve(parts)
         if not isinstance(entry, Blob):
             return

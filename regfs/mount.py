@@ -145,6 +145,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
                 attr_timeout=0,
                 negative_timeout=1,
                 big_writes=True,
+                atomic_o_trunc=True,
                 hard_remove=True,
                 default_permissions=True,
                 ro=options.read_only,
