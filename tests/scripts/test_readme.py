@@ -131,6 +131,13 @@ def test_the_readme_has_every_option_of_mount_and_no_other() -> None:
     assert written == there
 
 
+def test_the_readme_has_every_command_and_says_which_are_missing() -> None:
+    missing = set(re.findall(r"`regfs ([a-z-]+)`", README.partition("- Not there yet:")[2].partition("\n\n")[0]))
+    named = set(re.findall(r"regfs ([a-z-]+)", README)) - missing
+    assert missing.isdisjoint(commands.commands)
+    assert named >= commands.commands.keys()
+
+
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
