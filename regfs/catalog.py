@@ -32,7 +32,10 @@ Value = TypeVar("Value")
 
 _MISSING = 5.0  # seconds that what is not there is remembered, at most
 _UNREACHABLE = 5.0  # seconds between tries while stale answers are served
+_OUTAGE = 60.0  # seconds without a stale answer after which the next one is of another outage
 _MANIFEST_MEMORY = 64 << 20  # bytes of manifests kept parsed
+_CATALOG = ("catalog",)
+_VISITED = ("visited",)
 _NAMES = 100_000  # answers kept of each kind
 
 
@@ -56,26 +59,33 @@ class Catalog:
         self._remote = remote
         self._cache = cache
         self._names = names
-        self._stale_logged = 0.0  # time.monotonic()
+        self._stale_logged: float | None = None  # time.monotonic()
         self._ttl = ttl
         self._lock = threading.Lock()
         self._visited = set(named)
+        self._visited_before: frozenset[str] = names.get(_VISITED) or frozenset()
         self._answers: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
         self._manifests: LRUCache[str, Manifest | Index] = LRUCache(_MANIFEST_MEMORY, lambda m: len(m.content) + 1024)
         self._flights: SingleFlight[tuple[str, ...], Any] = SingleFlight()
 
     def repositories(self) -> frozenset[str]:
-        """The repositories that there are; without a catalog, those named and those visited."""
+        """The repositories that there are; without a catalog, those named and those visited, also by other mounts."""
         listed = self._listed()
         with self._lock:
-            return frozenset(self._visited) | (listed or frozenset())
+            visited = frozenset(self._visited)
+        return visited | (self._visited_before if listed is None else listed)
 
     def _listed(self) -> frozenset[str] | None:
         def ask(_: object) -> frozenset[str] | None:
             names = self._remote.repositories()
             return None if names is None else frozenset(filter(is_repository, names))
 
-        return self._remembered(("catalog",), ask)
+        try:
+            return self._remembered(_CATALOG, ask)
+        except (ConnectionFailed, Timeout):
+            if not self._visited_before:
+                raise
+            return None
 
     def has_repository(self, name: str) -> bool:
         """Whether there is a repository *name*; where there is no catalog to tell, the registry is asked for it."""
@@ -89,7 +99,10 @@ class Catalog:
     def visited(self, repository: str) -> None:
         """List *repository* from now on, also where no catalog does."""
         with self._lock:
+            if repository in self._visited:
+                return
             self._visited.add(repository)
+        self._names.put(_VISITED, (self._names.get(_VISITED) or frozenset()) | {repository})
 
     def aliases(self, repository: str) -> frozenset[str] | None:
         """The aliases of a repository; None when the registry does not know it."""
@@ -162,15 +175,19 @@ class Catalog:
         """Give a manifest to an alias and remember that it is so."""
         self._remote.put_manifest(repository, alias, content, media_type)
         manifest = manifests.parse(content, media_type)
-        self._remember(("alias", repository, alias), self._keep(manifest))
-        self._edit_aliases(repository, lambda names: names | {alias})
+        digest = self._keep(manifest)
+        self._remember(("alias", repository, alias), digest)
+        self._names.put(("alias", repository, alias), digest)
+        self._edit(("aliases", repository), lambda names: (names or frozenset()) | {alias})
+        self._edit(_CATALOG, lambda names: None if names is None else names | {repository})
         self.visited(repository)
         return manifest
 
     def forget(self, repository: str, alias: str) -> None:
         """Note that an alias is gone."""
         self._remember(("alias", repository, alias), None)
-        self._edit_aliases(repository, lambda names: names - {alias})
+        self._names.put(("alias", repository, alias), None)
+        self._edit(("aliases", repository), lambda names: None if names is None else names - {alias})
 
     def expire(self, repository: str, alias: str) -> None:
         """Ask again the next time."""
@@ -179,12 +196,13 @@ class Catalog:
             if answer is not None:
                 self._answers[("alias", repository, alias)] = _Answer(answer.value, 0.0)
 
-    def _edit_aliases(self, repository: str, edit: Callable[[frozenset[str]], frozenset[str]]) -> None:
-        key = ("aliases", repository)
+    def _edit(self, key: tuple[str, ...], edit: Callable[[frozenset[str] | None], frozenset[str] | None]) -> None:
+        """Change what is remembered, here and on disk, without asking again."""
         with self._lock:
             answer = self._answers.get(key)
             if answer is not None:
-                self._answers[key] = _Answer(edit(answer.value or frozenset()), answer.until)
+                self._answers[key] = _Answer(edit(answer.value), answer.until)
+        self._names.put(key, edit(self._names.get(key)))
 
     def _keep(self, manifest: Manifest | Index) -> str:
         with self._lock:
@@ -236,16 +254,16 @@ class Catalog:
         return value
 
     def _log_stale(self, error: Exception) -> None:
-        """Say once in a while, not once a name, that what is served may be old."""
+        """Say once in an outage, not once a name, that what is served may be old."""
         with self._lock:
-            if monotonic() < self._stale_logged + _UNREACHABLE:
-                return
-            self._stale_logged = monotonic()
+            logged, self._stale_logged = self._stale_logged, monotonic()
+        if logged is not None and monotonic() < logged + _OUTAGE:
+            return
         log.warning("the registry cannot be reached; what was known is served (%s)", type(error).__name__)
 
     def _remember(self, key: tuple[str, ...], value: object, lifetime: float | None = None) -> None:
         if lifetime is None:
-            lifetime = min(self._ttl, _MISSING) if value is None and key != ("catalog",) else self._ttl
+            lifetime = min(self._ttl, _MISSING) if value is None and key != _CATALOG else self._ttl
         with self._lock:
             self._answers[key] = _Answer(value, monotonic() + lifetime)
 

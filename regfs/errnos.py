@@ -15,7 +15,7 @@ from regfs.registry.exceptions import (
     DXFUnauthorizedError,
 )
 from regfs.registry.manifest import InvalidManifest
-from regfs.registry.transport import ConnectionFailed, HTTPError, RequestException, SSLError, Timeout
+from regfs.registry.transport import ConnectionFailed, HTTPError, RequestException, SSLError, Timeout, TransferCut
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (InvalidManifest, errno.EIO),
     (SSLError, errno.EPROTO),
     (Timeout, errno.ETIMEDOUT),
+    (TransferCut, errno.EIO),
     (ConnectionFailed, errno.EHOSTUNREACH),
     (RequestException, errno.EIO),
     (UnicodeError, errno.EILSEQ),

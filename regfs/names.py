@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from urllib.parse import quote
 log = logging.getLogger(__name__)
 
 Key = tuple[str, ...]
+
+_ABANDONED = 60.0  # seconds after which a half-written answer is a killed process's
 
 
 class NameStore:
@@ -30,6 +33,13 @@ class NameStore:
     def __init__(self, directory: Path, host: str) -> None:
         self._directory = directory / "names" / quote(host, safe="")
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._remove_abandoned()
+
+    def _remove_abandoned(self) -> None:
+        for path in self._directory.iterdir():
+            with suppress(OSError):
+                if path.suffix != ".json" and path.lstat().st_mtime < time.time() - _ABANDONED:
+                    path.unlink()
 
     def get(self, key: Key) -> Any:
         """The last answer; None when there is none."""

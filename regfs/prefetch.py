@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], object
 
     :param progress: called with the number of bytes that are there, as they come to be
     :raises: the first error of any of them; the others are kept as far as they came
+    :raises OSError: ENOSPC when the cache could not keep them all
     """
     pool = ThreadPoolExecutor(_BLOBS_AT_ONCE, "regfs-prefetch")
     try:
@@ -83,3 +85,8 @@ def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], object
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     graph.fetcher.finish()
+    lost = [item.blob.digest for item in blobs if not graph.cache.path(item.blob.digest).exists()]
+    if lost:
+        raise OSError(
+            errno.ENOSPC, f"{len(lost)} of {len(blobs)} blobs do not fit in the cache; make room, or raise --cache-size"
+        )

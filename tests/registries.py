@@ -250,6 +250,10 @@ class Registry:
         command = [_PROGRAM, "garbage-collect", *options, str(self._config_file)]
         subprocess.run(command, check=True, capture_output=True, env=_environment())
 
+    def untag(self, repository: str, alias: str) -> None:
+        """Take an alias away in the storage, as registries do that delete by tag."""
+        shutil.rmtree(self.root / "docker/registry/v2/repositories" / repository / "_manifests/tags" / alias)
+
     def blob_path(self, digest: str) -> Path:
         """The storage file of a blob or manifest."""
         algorithm, _, encoded = digest.partition(":")

@@ -40,6 +40,7 @@ __all__ = [
     "SSLError",
     "Sessions",
     "Timeout",
+    "TransferCut",
     "check_status",
     "read_into",
     "release",
@@ -56,6 +57,10 @@ _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
 _DOWN = 2.0  # seconds that a host is not tried again after no connection came about
 _TOKEN_BYTES = 1 << 20
 _ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
+
+
+class TransferCut(ConnectionFailed):
+    """A body ended before it was whole."""
 
 
 def check_status(response: Response) -> Response:
@@ -93,7 +98,7 @@ def read_into(response: Response, buffer: memoryview) -> int:
     except (ReadTimeoutError, TimeoutError):
         raise Timeout(f"no bytes from {response.url.partition('?')[0]} in time") from None
     except (Interrupted, OSError) as error:
-        raise ConnectionFailed(f"the transfer was cut ({type(error).__name__})") from None
+        raise TransferCut(f"the transfer was cut ({type(error).__name__})") from None
 
 
 class Sessions:
@@ -164,15 +169,16 @@ class PooledTransport:
     ) -> None:
         self._timeout = (min(timeout, 10.0), timeout)
         self._down: dict[str, float] = {}  # host → time.monotonic() up to when it is taken for unreachable
-        self._repeating = self._session(verify, cert, retries)
-        self._single = self._session(verify, cert, 0)
+        self._verify = verify
+        self._repeating = self._session(cert, retries)
+        self._single = self._session(cert, 0)
         self.authorizer = Authorizer(self._ask_token, credential, may_send_credentials)
         if verify is False:
             warnings.simplefilter("ignore", InsecureRequestWarning)
 
-    def _session(self, verify: bool | str, cert: tuple[str, str] | None, retries: int) -> requests.Session:
+    def _session(self, cert: tuple[str, str] | None, retries: int) -> requests.Session:
         session = requests.Session()
-        session.verify, session.cert = verify, cert
+        session.cert = cert
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         retry = Retry(
             total=retries,
@@ -219,22 +225,25 @@ class PooledTransport:
     def _request(
         self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
     ) -> Response:
-        """Send, unless the host could not be reached a moment ago: many callers then wait once, not each."""
+        """Send, unless the host could not be reached a moment ago: many callers then wait once, not each.
+
+        ``verify`` is given with each request: the session's own would yield to REQUESTS_CA_BUNDLE.
+        """
         host = urlsplit(url).netloc
         if monotonic() < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
         try:
-            return session.request(method, url, auth=_Authorization(authorization), **kwargs)
+            return session.request(method, url, auth=_Authorization(authorization), verify=self._verify, **kwargs)
         except ConnectionFailed as error:
             if _is_unreachable(error):
                 self._down[host] = monotonic() + _DOWN
             raise
 
     def _ask_token(self, url: str, headers: Mapping[str, str]) -> object:
-        authorization = _Authorization(headers.get("Authorization"))
-        response = self._repeating.get(
-            url, auth=authorization, timeout=self._timeout, allow_redirects=False, stream=True
-        )
+        response = self._request(
+            self._repeating, "get", url, headers.get("Authorization"),
+            timeout=self._timeout, allow_redirects=False, stream=True,
+        )  # fmt: skip
         with check_status(response):
             content = response.raw.read(_TOKEN_BYTES, decode_content=True)
         try:

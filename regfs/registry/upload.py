@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from regfs.registry.client import DXF
 from regfs.registry.manifest import BLOB_MEDIA_TYPE
-from regfs.registry.transport import NOT_FOUND, TRANSIENT, ConnectionFailed, HTTPError, Response, Timeout
+from regfs.registry.transport import NOT_FOUND, TRANSIENT, ConnectionFailed, HTTPError, Response, Timeout, rewind
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ def _start(dxf: DXF) -> Response:
 
 
 def _put(dxf: DXF, started: Response, content: Content | bytes, digest: str) -> None:
+    rewind(content)
     dxf._base_request("put", dxf._upload_url(started, digest), data=content, headers=_TYPE)
 
 
