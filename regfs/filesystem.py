@@ -31,6 +31,7 @@ from regfs.registry.transport import HTTPError, TransferCut
 from regfs.singleflight import SingleFlight
 from regfs.staging import Journal, Staged, Target
 from regfs.tree import (
+    MAX_NAME,
     Alias,
     Blob,
     Directory,
@@ -349,7 +350,7 @@ class Filesystem:
                 raise OSError(errno.EISDIR, "is a directory")
             self._removable(parts, entry)
             if entry.path == (entry.descriptor.digest,):
-                raise _not_permitted(parts, "has no name to be published by; copy it under a name instead")
+                raise _not_permitted("has no name to be published by; copy it under a name instead")
             writing = self._stage(parts, entry)
         if truncate:
             self._truncate(writing, 0)
@@ -396,8 +397,7 @@ class Filesystem:
 
         :raises OSError: EROFS in what is immutable, EPERM where a file has no alias, EINVAL for a name that is none
         """
-        name = parts[-1]
-        parent = self._tree.open_directory(self._resolve(parts[:-1]))
+        parent, name = self._parent(parts), parts[-1]
         if isinstance(parent, Platforms):
             raise OSError(errno.EROFS, "a multi-platform alias is read-only")
         if isinstance(parent, Folder):
@@ -405,13 +405,13 @@ class Filesystem:
         if isinstance(parent, Nascent):
             *above, alias = parent.path
             if not is_repository("/".join(above)) or not is_alias(alias):
-                raise _not_permitted(parts, "is in no repository's alias; make one: mkdir REPOSITORY:ALIAS")
+                raise _not_permitted("is in no repository's alias; make one: mkdir REPOSITORY:ALIAS")
             return Target("/".join(above), alias, (_title(name)))
         if isinstance(parent, Hidden) and parent.blobs and parent.alias is None:
             return Target(parent.repository, None, (name,))
         if isinstance(parent, Hidden):
             raise OSError(errno.EROFS, "what the registry says is read-only")
-        raise _not_permitted(parts, "belongs to no alias; make one and copy it there: mkdir ALIAS")
+        raise _not_permitted("belongs to no alias; make one and copy it there: mkdir ALIAS")
 
     def _target_in(self, folder: Folder, name: str) -> Target:
         alias = folder.alias
@@ -433,19 +433,30 @@ class Filesystem:
         self._require_writable()
         if self._being_written(parts) is not None or self._tree.resolve(parts) is not None:
             raise OSError(errno.EEXIST, "exists")
-        parent = self._tree.open_directory(self._resolve(parts[:-1]))
-        name = parts[-1]
+        self._require_makeable(parts)
+        self._tree.make(parts)
+
+    def _require_makeable(self, parts: Path) -> None:
+        parent, name = self._parent(parts), parts[-1]
         if isinstance(parent, Folder):
             self._target_in(parent, name)
             _title(name)
         elif isinstance(parent, Directory | Nascent):
-            self._require_name(parent, parts)
+            self._require_name(parent, name)
         else:
             raise OSError(errno.EROFS, "read-only")
-        self._tree.make(parts)
 
-    def _require_name(self, parent: Directory | Nascent, parts: Path) -> None:
-        name = parts[-1]
+    def _parent(self, parts: Path) -> Entry:
+        """The directory that *parts* is, or would be, in.
+
+        :raises OSError: ENOENT when there is none, ENOTDIR when it is a file
+        """
+        parent = self._tree.open_directory(self._resolve(parts[:-1]))
+        if isinstance(parent, Blob | Document):
+            raise OSError(errno.ENOTDIR, "not a directory")
+        return parent
+
+    def _require_name(self, parent: Directory | Nascent, name: str) -> None:
         if isinstance(parent, Directory) and (named := split_name(name)) is not None:
             valid = is_alias(named[1]) and not self._tree.is_one_repository
         elif isinstance(parent, Directory) and parent.is_repository:
@@ -454,8 +465,7 @@ class Filesystem:
             valid = is_component(name)
         else:
             valid = is_component(name) or is_alias(name)
-        if not valid:
-            log.error("mkdir %s: a registry cannot have that name", "/".join(parts))
+        if not valid or len(name) > MAX_NAME:
             raise OSError(errno.EINVAL, "a registry cannot have that name")
 
     def unlink(self, path: str) -> None:
@@ -479,7 +489,7 @@ class Filesystem:
 
     def _removable(self, parts: Path, blob: Blob) -> tuple[Alias, Path]:
         if blob.alias is None:
-            raise _not_permitted(parts, "is named by no alias; copy it to one to change it")
+            raise _not_permitted("is named by no alias; copy it to one to change it")
         if not _is_changeable(blob):
             raise OSError(errno.EROFS, f"{blob.alias.repository}:{blob.alias.name} is read-only")
         return blob.alias, blob.path
@@ -511,7 +521,7 @@ class Filesystem:
         if next(self.readdir(path), None) is not None:
             raise OSError(errno.ENOTEMPTY, "directory not empty")
         if isinstance(entry, Directory):
-            raise _not_permitted(parts, "is a repository, which a registry's protocol cannot remove")
+            raise _not_permitted("is a repository, which a registry's protocol cannot remove")
         if isinstance(entry, Platforms | Hidden) or (isinstance(entry, Folder) and entry.alias.pinned):
             raise OSError(errno.EROFS, "read-only")
         if isinstance(entry, Folder) and not entry.prefix and entry.manifest is not None:
@@ -535,6 +545,8 @@ class Filesystem:
             self._rename_directory(entry, source, goal)
             return
         target = self._target(goal)
+        if not isinstance(self._tree.resolve(goal), Blob | None):
+            raise OSError(errno.EISDIR, "is a directory")
         if isinstance(entry, Blob):
             self._rename_blob(entry, source, target)
         replaced = self._being_written(goal)
@@ -573,6 +585,7 @@ class Filesystem:
             raise OSError(errno.ENOTEMPTY, "directory not empty")
         opened = self._tree.open_directory(entry)
         if isinstance(opened, Nascent) or (isinstance(opened, Folder) and opened.manifest is None):
+            self._require_makeable(goal)
             self._tree.make(goal)
         elif isinstance(opened, Folder) and opened.prefix:
             self._rename_folder(opened, goal)
@@ -580,7 +593,7 @@ class Filesystem:
             self._retag(entry, goal)
         else:
             raise OSError(errno.EXDEV, "moved file by file")
-        self._tree.unmake(source)
+        self._tree.remake(source, goal)
 
     def _rename_folder(self, folder: Folder, goal: Path) -> None:
         """Give every title below *folder* another start, in one manifest."""
@@ -728,9 +741,8 @@ def _title(name: str) -> Path:
     return path
 
 
-def _not_permitted(parts: Path, what: str) -> OSError:
-    log.error("%s %s", "/".join(parts), what)
-    return OSError(errno.EPERM, what)
+def _not_permitted(what: str) -> OSError:
+    return OSError(errno.EPERM, f"it {what}")
 
 
 def _is_changeable(blob: Blob) -> bool:

@@ -121,7 +121,7 @@ def check_directory(directory: Path) -> None:
 
 def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
     try:
-        from regfs.operations import DirectReads, Operations, Ownership
+        from regfs.operations import FILE_NAMES, DirectReads, Operations, Ownership
     except OSError:
         raise MountFailed("libfuse 2 is missing; install it: apt install fuse libfuse2") from None
     if not os.path.exists("/dev/fuse"):
@@ -139,6 +139,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
             DirectReads(
                 Operations(graph.filesystem, ownership, ready),
                 os.fspath(options.directory),
+                encoding=FILE_NAMES,
                 foreground=True,
                 fsname=str(options.reference),
                 subtype="regfs",
@@ -194,7 +195,9 @@ def _is_ours(directory: Path) -> bool:
 def _log_file(options: MountOptions) -> logging.Handler:
     path = options.log_file or options.state_dir / "log" / "mount.log"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, delay=True)
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", delay=True, errors="backslashreplace"
+    )
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     return handler
 

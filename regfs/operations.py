@@ -5,6 +5,7 @@ The only module, beside :mod:`regfs.mount`, that knows the binding.
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import errno
 import os
@@ -20,7 +21,21 @@ import fuse
 from regfs.errnos import errors_as_errno
 from regfs.filesystem import Attributes, Filesystem
 
+FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
 _PATHS = 100_000  # whose pages are known
+
+
+def _names(name: str) -> codecs.CodecInfo | None:
+    if name != FILE_NAMES:
+        return None
+    return codecs.CodecInfo(
+        lambda text, errors="": codecs.utf_8_encode(text, "surrogateescape"),
+        lambda data, errors="": codecs.utf_8_decode(data, "surrogateescape", True),
+        name=FILE_NAMES,
+    )
+
+
+codecs.register(_names)
 
 
 class Ownership:

@@ -87,6 +87,8 @@ class Publisher:
         target = staged.target
         digest, size, version = staged.push(self._remote, lambda digest: self.bring(target.repository, digest))
         self._pushed(target.repository, digest)
+        if is_digest(target.title[-1]) and target.title[-1] != digest:
+            raise Refused(errno.EINVAL, f"{target}: a file named by a digest can only have the bytes of that digest")
         if target.alias is not None:
             try:
                 self._name(target, digest, size, staged.mtime_ns)
@@ -99,8 +101,6 @@ class Publisher:
         staged.clean(version, digest)
 
     def _name(self, target: Target, digest: str, size: int, mtime_ns: int) -> None:
-        if len(target.title) == 1 and is_digest(target.title[0]) and target.title[0] != digest:
-            raise Refused(errno.EINVAL, f"{target}: a file named by a digest can only have the bytes of that digest")
         created = {manifests.CREATED: rfc3339(mtime_ns)}
         descriptor = Descriptor(digest, size, media_type(target.title[-1]), created)
         self.edit(target.repository, target.alias or "", {target.title: descriptor})

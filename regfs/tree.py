@@ -21,7 +21,7 @@ BLOBS = ".blobs"
 _MANIFEST = "manifest.json"
 _CONFIG = "config.json"
 _OCI_BLOBS = "blobs"
-_MAX_NAME = 255  # bytes of one component, NAME_MAX
+MAX_NAME = 255  # bytes of one component, NAME_MAX
 
 Path = tuple[str, ...]
 
@@ -134,7 +134,7 @@ def _is_harmless(name: str) -> bool:
     if name in ("", ".", "..") or any(ord(c) < 32 or ord(c) == 127 for c in name):
         return False
     try:
-        return len(name.encode()) <= _MAX_NAME
+        return len(name.encode()) <= MAX_NAME
     except UnicodeEncodeError:
         return False
 
@@ -219,6 +219,13 @@ class Tree:
         """Forget a made directory and everything made in it."""
         with self._lock:
             self._made -= {made for made in self._made if made[: len(path)] == path}
+
+    def remake(self, old: Path, new: Path) -> None:
+        """Take the directories made in *old* along to *new*."""
+        with self._lock:
+            below = {made for made in self._made if made[: len(old)] == old}
+            self._made -= below
+            self._made |= {new + made[len(old) :] for made in below if made != old}
 
     def landed(self, path: Path) -> None:
         """A file is in the registry now: the directories above it need not be kept here any more."""

@@ -14,7 +14,7 @@ import sysconfig
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -322,7 +322,8 @@ class Mounted(View):
         self.environment = environment(directory)
         self.state, self.cache = directory / "state" / "regfs", directory / "cache" / "regfs"
         self.directory = directory / name
-        self.directory.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # it exists, perhaps with a dead mount on it
+            self.directory.mkdir(parents=True)
         given = _arguments({"ttl": TTL, **options})
         done = run("mount", *given, reference, str(self.directory), environment=self.environment)
         assert done.returncode == 0, done.stderr
