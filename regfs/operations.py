@@ -22,6 +22,7 @@ from regfs.errnos import errors_as_errno
 from regfs.filesystem import Attributes, Filesystem
 
 FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
+_UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds
 _PATHS = 100_000  # whose pages are known
 
 
@@ -49,14 +50,17 @@ class Ownership:
         self._gid = gid
         self._umask = umask
         self._read_only = read_only
+        self._started_ns = time.time_ns()
 
     def stat(self, attributes: Attributes) -> dict[str, int]:
         """The attributes as fusepy takes them."""
         writable = attributes.writable and not self._read_only
         if attributes.is_directory:
             mode, links = stat.S_IFDIR | (0o755 if writable else 0o555), 2
+            changed_ns = self._started_ns  # an alias's time is known once it was looked into: to tar, that is no change
         else:
             mode, links = stat.S_IFREG | (0o644 if writable else 0o444), 1
+            changed_ns = attributes.mtime_ns
         return {
             "st_mode": mode & ~self._umask,
             "st_nlink": links,
@@ -65,7 +69,7 @@ class Ownership:
             "st_uid": self._uid,
             "st_gid": self._gid,
             "st_mtime": attributes.mtime_ns,
-            "st_ctime": attributes.mtime_ns,
+            "st_ctime": changed_ns,
             "st_atime": attributes.mtime_ns,
         }
 
@@ -133,6 +137,7 @@ class Operations(fuse.Operations):  # type: ignore[misc]
     """
 
     use_ns = True
+    flag_utime_omit_ok = True  # without it, a time that is set alone is not set: tar does that
     flag_nullpath_ok = True  # a file can be removed while it is open; it is known by its handle then
     access = opendir = releasedir = fsyncdir = mknod = None  # not registered: libfuse's own answers are right
 
@@ -230,7 +235,9 @@ class Operations(fuse.Operations):  # type: ignore[misc]
 
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
         with errors_as_errno("utimens", path):
-            self._filesystem.utimens(path, times[1] if times else time.time_ns())
+            mtime_ns = times[1] if times else _UTIME_NOW
+            if mtime_ns != _UTIME_OMIT:
+                self._filesystem.utimens(path, time.time_ns() if mtime_ns == _UTIME_NOW else mtime_ns)
 
     def chmod(self, path: str, mode: int) -> None:
         """A registry keeps no modes; ``cp -p`` and ``tar`` are not stopped for that."""
