@@ -1,0 +1,27 @@
+"""The layers: who may import whom, and who owns which outside package. The contracts are in pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import requires
+from pathlib import Path
+
+from importlinter.api import read_configuration
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_layer_imports_only_what_is_below_it() -> None:
+    command = [sys.executable, f"{sysconfig.get_path('scripts')}/lint-imports", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_outside_package_has_an_owner() -> None:
+    needed = {re.split(r"[^\w-]", line)[0] for line in requires("regfs") or () if "extra ==" not in line}
+    contracts = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
+    owned = {name for contract in contracts for name in contract.get("forbidden_modules", ())}
+    assert {"fuse" if name == "fusepy" else name for name in needed} == owned
