@@ -62,7 +62,7 @@ def test_eight_processes_through_two_mounts_of_a_user_lose_nothing(
 def test_closes_that_wait_share_a_manifest(mount: Mount, registry: Registry, foreign: Foreign, repository: str) -> None:
     foreign.artifact(repository, "v1", {})
     with Server(forward(registry.host)) as proxy:
-        view = mount(f"http://{proxy.host}")
+        view = mount(f"http://{proxy.host}", ttl=30)
         writers = copying([view.path(f"{repository}/v1")])
         assert [writer.wait() for writer in writers] == [0] * WRITERS
         puts = [request for request in proxy.requests if request.method == "PUT" and "/manifests/" in request.path]
