@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from regfs.registry import manifest as manifests
-from regfs.registry import schema1
 from regfs.registry.auth import basic, parse_challenges, scopes_for, token_in, token_url
+from regfs.registry.bodies import ReportingFile, VerifiedChunks, body_of
 from regfs.registry.exceptions import (
     DXFAuthInsecureError,
     DXFDigestMismatchError,
-    DXFDigestNotAvailableForSchema1,
     DXFMountFailed,
     DXFPlatformDataNotFound,
     DXFUnexpectedStatusCodeError,
     DXFUnsupportedSchemaType,
 )
+from regfs.registry.fetched import FetchedManifest
 from regfs.registry.reference import is_digest
 from regfs.registry.transport import (
     NOT_FOUND,
@@ -35,12 +35,10 @@ from regfs.registry.transport import (
     check_status,
     release,
     rewind,
-    super_len,
 )
 
 Base = TypeVar("Base", bound="DXFBase")
 Repository = TypeVar("Repository", bound="DXF")
-Value = TypeVar("Value", str, int)
 Auth = Callable[["DXFBase", Response], None]
 Blobs = list[str] | list[tuple[str, int]]
 
@@ -300,10 +298,10 @@ class DXF(DXFBase):
             return digest
         url = self._upload_url(self._request("post", "blobs/uploads/"), digest)
         if filename is None:
-            self._base_request("put", url, data=_body(digest, () if data is None else data, progress))
+            self._base_request("put", url, data=body_of(digest, () if data is None else data, progress))
         else:
             with open(filename, "rb") as file:
-                self._base_request("put", url, data=_ReportingFile(digest, file, progress) if progress else file)
+                self._base_request("put", url, data=ReportingFile(digest, file, progress) if progress else file)
         return digest
 
     def _has_blob(self, digest: str) -> bool:
@@ -334,7 +332,7 @@ class DXF(DXFBase):
             DXFDigestMismatchError at its end when the content does not hash to *digest*.
         """
         response = self._request("get", f"blobs/{digest}", stream=True)
-        chunks = _VerifiedChunks(response, digest, _PULL_BYTES if chunk_size is None else chunk_size)
+        chunks = VerifiedChunks(response, digest, _PULL_BYTES if chunk_size is None else chunk_size)
         return (chunks, int(response.headers["Content-Length"])) if size else chunks
 
     def blob_size(self, digest: str) -> int:
@@ -423,7 +421,7 @@ class DXF(DXFBase):
         :returns: the manifest (JSON); for a multi-platform alias a dict of platform to manifest
         :raises DXFPlatformDataNotFound: when the alias does not have *platform*
         """
-        return cast("str | dict[str, str]", self._resolve(self._fetch(alias), platform, _Fetched.text))
+        return cast("str | dict[str, str]", self._resolve(self._fetch(alias), platform, FetchedManifest.text))
 
     def get_alias(
         self,
@@ -446,12 +444,12 @@ class DXF(DXFBase):
         :raises DXFUnsupportedSchemaType: when the manifest is of an unknown type
         """
 
-        def blobs(fetched: _Fetched) -> Blobs:
+        def blobs(fetched: FetchedManifest) -> Blobs:
             return self._sized(fetched, verify) if sizes else fetched.layers(verify)
 
         return cast("Blobs | dict[str, Blobs]", self._resolve(self._given(alias, manifest), platform, blobs))
 
-    def _sized(self, fetched: _Fetched, verify: bool) -> list[tuple[str, int]]:
+    def _sized(self, fetched: FetchedManifest, verify: bool) -> list[tuple[str, int]]:
         digests = fetched.layers(verify)
         if fetched.is_schema1:
             return [(digest, self.blob_size(digest)) for digest in digests]
@@ -469,7 +467,7 @@ class DXF(DXFBase):
         :raises DXFDigestNotAvailableForSchema1: for a schema 1 manifest
         :raises DXFPlatformDataNotFound: when the alias does not have *platform*
         """
-        found = self._resolve(self._given(alias, manifest), platform, _Fetched.config)
+        found = self._resolve(self._given(alias, manifest), platform, FetchedManifest.config)
         return cast("str | dict[str, str]", found)
 
     def del_alias(self, alias: str) -> list[str] | dict[str, str]:
@@ -497,19 +495,21 @@ class DXF(DXFBase):
         names = self._pages(f"{self._repo_path}/tags/list", "tags", batch_size)
         return names if iterate else list(names)
 
-    def _fetch(self, reference: str) -> _Fetched:
+    def _fetch(self, reference: str) -> FetchedManifest:
         response = self._request("get", f"manifests/{reference}", headers=_ACCEPT)
         digest = reference if is_digest(reference) else response.headers.get("Docker-Content-Digest")
-        return _Fetched(response.content, digest, response.headers.get("Content-Type"))
+        return FetchedManifest(response.content, digest, response.headers.get("Content-Type"))
 
-    def _given(self, alias: str | None, manifest: str | None) -> _Fetched:
+    def _given(self, alias: str | None, manifest: str | None) -> FetchedManifest:
         if alias:
             return self._fetch(alias)
         if manifest is None:
             raise TypeError("an alias or a manifest is needed")
-        return _Fetched(manifest.encode("utf-8"), None, None)
+        return FetchedManifest(manifest.encode("utf-8"), None, None)
 
-    def _resolve(self, fetched: _Fetched, platform: str | None, read: Callable[[_Fetched], object]) -> object:
+    def _resolve(
+        self, fetched: FetchedManifest, platform: str | None, read: Callable[[FetchedManifest], object]
+    ) -> object:
         """*read* of a manifest; of an index, that of each platform's manifest or of the one asked for."""
         if not fetched.is_index:
             return read(fetched)
@@ -521,145 +521,8 @@ class DXF(DXFBase):
                 return read(self._child(digest))
         raise DXFPlatformDataNotFound(platform)
 
-    def _child(self, digest: str) -> _Fetched:
+    def _child(self, digest: str) -> FetchedManifest:
         child = self._fetch(digest)
         if child.is_index:
             raise DXFUnsupportedSchemaType(child.media_type)
         return child
-
-
-class _Fetched:
-    """A manifest as it came, checked against the digest that it was asked for by, else came with.
-
-    Schema 1 is checked when its layers are read.
-    """
-
-    def __init__(self, content: bytes, stated_digest: str | None, content_type: str | None) -> None:
-        self.content = content
-        self._stated_digest = stated_digest
-        self.document = manifests.load(content)
-        self.media_type = manifests.kind(self.document, content_type)
-        if stated_digest is not None and not self.is_schema1:
-            schema1.require_sha256(stated_digest)
-            if hash_bytes(content) != stated_digest:
-                raise DXFDigestMismatchError(hash_bytes(content), stated_digest)
-
-    @property
-    def is_schema1(self) -> bool:
-        return self.media_type in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED)
-
-    @property
-    def is_index(self) -> bool:
-        return self.media_type in manifests.INDEXES
-
-    @property
-    def digest(self) -> str:
-        """What the registry knows the manifest by."""
-        return self._stated_digest or hash_bytes(self.content)
-
-    def text(self) -> str:
-        return self.content.decode("utf-8")
-
-    def config(self) -> str:
-        if self.is_schema1:
-            raise DXFDigestNotAvailableForSchema1
-        return schema1.require_sha256(_field(self.document.get("config"), "digest", str))
-
-    def layers(self, verify: bool) -> list[str]:
-        if self.is_schema1:
-            return schema1.verified_layers(self.content, self._stated_digest, verify)
-        return [schema1.require_sha256(_field(layer, "digest", str)) for layer in self._layers()]
-
-    def sizes(self) -> list[int]:
-        return [_field(layer, "size", int) for layer in self._layers()]
-
-    def _layers(self) -> list[object]:
-        layers = self.document.get("layers") or []
-        if not isinstance(layers, list):
-            raise manifests.InvalidManifest("not a manifest: its layers are not a list")
-        return layers
-
-    def platforms(self) -> list[tuple[str, str]]:
-        """Platform name and digest of each entry, the first of repeated ones; entries of no platform are left out."""
-        found: dict[str, str] = {}
-        for entry in manifests.descriptors(self.document.get("manifests")):
-            if entry.platform is not None:
-                found.setdefault(entry.platform.join("/"), entry.digest)
-        return list(found.items())
-
-
-def _field(descriptor: object, name: str, kind: type[Value]) -> Value:
-    value = descriptor.get(name) if isinstance(descriptor, dict) else None
-    if not isinstance(value, kind):
-        raise manifests.InvalidManifest(f"not a manifest: a descriptor without its {name}")
-    return value
-
-
-class _VerifiedChunks(Iterable[bytes]):
-    """The body of a response, verified when it has been read to its end."""
-
-    def __init__(self, response: Response, digest: str, chunk_size: int) -> None:
-        self._response = response
-        self._digest = digest
-        self._chunk_size = chunk_size
-
-    def __iter__(self) -> Iterator[bytes]:
-        sha256 = hashlib.sha256()
-        for chunk in self._response.iter_content(self._chunk_size):
-            sha256.update(chunk)
-            yield chunk
-        got = "sha256:" + sha256.hexdigest()
-        if got != self._digest:
-            raise DXFDigestMismatchError(got, self._digest)
-
-
-def _body(digest: str, data: Iterable[bytes], progress: Callable[..., None] | None) -> object:
-    """*data* as ``requests`` takes a body: it would make a form of a list."""
-    if progress is None and (isinstance(data, bytes) or hasattr(data, "read")):
-        return data
-    return _Chunks(digest, (data,) if isinstance(data, bytes) else data, progress)
-
-
-class _Chunks(Iterable[bytes]):
-    """Chunks that tell what is taken of them. Can be sent twice when they can be iterated over twice."""
-
-    def __init__(self, digest: str, chunks: Iterable[bytes], progress: Callable[..., None] | None) -> None:
-        self._digest = digest
-        self._chunks = chunks
-        self._progress = progress
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            if chunk and self._progress:
-                self._progress(self._digest, chunk)
-            yield chunk
-
-
-class _ReportingFile:
-    """A file that tells what is read of it. Has what ``requests`` looks at to know a file's length."""
-
-    def __init__(self, digest: str, file: IO[bytes], progress: Callable[..., None]) -> None:
-        self._digest = digest
-        self._file = file
-        self._progress = progress
-        self._size = int(super_len(file))  # type: ignore[no-untyped-call]
-        self.mode = "rb"
-        progress(digest, b"", self._size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(_PULL_BYTES), b"")
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(size)
-        if chunk:
-            self._progress(self._digest, chunk, self._size)
-        return chunk

@@ -33,6 +33,7 @@ from regfs.registry.exceptions import DXFUnauthorizedError
 __all__ = [
     "ConnectionFailed",
     "HTTPError",
+    "Offline",
     "OfflineTransport",
     "PooledTransport",
     "RequestException",
@@ -61,6 +62,10 @@ _ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of som
 
 class TransferCut(ConnectionFailed):
     """A body ended before it was whole."""
+
+
+class Offline(ConnectionFailed):
+    """No request is made: trying again is of no use."""
 
 
 def check_status(response: Response) -> Response:
@@ -269,9 +274,9 @@ class OfflineTransport(PooledTransport):
     def send(self, method: str, url: str, *, access: Access | None = None, **kwargs: Any) -> Response:
         """Fail.
 
-        :raises ConnectionFailed: always
+        :raises Offline: always
         """
-        raise ConnectionFailed("the mount is offline")
+        raise Offline("the mount is offline")
 
 
 def rewind(data: object) -> None:
