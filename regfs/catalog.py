@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from regfs.cache import BlobCache
 from regfs.names import NameStore
 from regfs.registry import manifest as manifests
-from regfs.registry.exceptions import DXFError
+from regfs.registry.exceptions import DXFError, DXFUnauthorizedError
 from regfs.registry.manifest import Index, InvalidManifest, Manifest
 from regfs.registry.reference import is_alias, is_digest, is_repository
 from regfs.registry.remote import NotModified, Remote
@@ -65,6 +65,7 @@ class Catalog:
         self._visited = set(named)
         self._visited_before: frozenset[str] = names.get(_VISITED) or frozenset()
         self._answers: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
+        self._denials: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
         self._manifests: LRUCache[str, Manifest | Index] = LRUCache(_MANIFEST_MEMORY, lambda m: len(m.content) + 1024)
         self._flights: SingleFlight[tuple[str, ...], Any] = SingleFlight()
 
@@ -230,7 +231,9 @@ class Catalog:
 
     def _remembered(self, key: tuple[str, ...], ask: Callable[[Any], Value]) -> Value:
         with self._lock:
-            answer = self._answers.get(key)
+            answer, denial = self._answers.get(key), self._denials.get(key)
+        if denial is not None and monotonic() < denial.until:
+            raise denial.value.with_traceback(None)
         if answer is not None and monotonic() < answer.until:
             value: Value = answer.value
             return value
@@ -238,20 +241,30 @@ class Catalog:
         return fresh
 
     def _asked(self, key: tuple[str, ...], old: _Answer | None, ask: Callable[[Any], Value]) -> Value:
+        known: Value | None = self._names.get(key) if old is None else old.value
         try:
-            value = ask(None if old is None else old.value)
-        except (ConnectionFailed, Timeout, HTTPError) as error:
-            if isinstance(error, HTTPError) and not _transient(error):
+            value = ask(known)
+        except (ConnectionFailed, Timeout, HTTPError, DXFUnauthorizedError) as error:
+            if not _transient(error):
+                self._deny(key, error)
                 raise
-            stale: Value | None = self._names.get(key) if old is None else old.value
-            if stale is None and old is None:
+            if known is None and old is None:
                 raise
             self._log_stale(error)
-            self._remember(key, stale, _UNREACHABLE)
-            return cast("Value", stale)  # what was asked before was of the same kind
+            self._remember(key, known, _UNREACHABLE)
+            return cast("Value", known)  # what was asked before was of the same kind
+        with self._lock:
+            newer = self._answers.get(key)
+        if newer is not None and newer is not old:  # a put of ours overtook the question: its answer is the later one
+            return cast("Value", newer.value)
         self._remember(key, value)
         self._names.put(key, value)
         return value
+
+    def _deny(self, key: tuple[str, ...], error: Exception) -> None:
+        """Remember for a moment that the registry refuses: many do so for what is not there."""
+        with self._lock:
+            self._denials[key] = _Answer(error, monotonic() + min(self._ttl, _MISSING))
 
     def _log_stale(self, error: Exception) -> None:
         """Say once in an outage, not once a name, that what is served may be old."""
@@ -266,7 +279,10 @@ class Catalog:
             lifetime = min(self._ttl, _MISSING) if value is None and key != _CATALOG else self._ttl
         with self._lock:
             self._answers[key] = _Answer(value, monotonic() + lifetime)
+            self._denials.pop(key, None)
 
 
-def _transient(error: HTTPError) -> bool:
-    return error.response is not None and (error.response.status_code >= 500 or error.response.status_code == 429)
+def _transient(error: Exception) -> bool:
+    if isinstance(error, HTTPError):
+        return error.response is not None and (error.response.status_code >= 500 or error.response.status_code == 429)
+    return isinstance(error, ConnectionFailed | Timeout)

@@ -27,7 +27,7 @@ from regfs.cache import CHUNK, SMALL, BlobCache, MemoryBlob, SparseBlob
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import Descriptor
 from regfs.registry.remote import Body
-from regfs.registry.transport import ConnectionFailed, Timeout, TransferCut
+from regfs.registry.transport import ConnectionFailed, Offline, Timeout, TransferCut
 
 log = logging.getLogger(__name__)
 
@@ -498,6 +498,8 @@ class _Download:
                     if transfer.position < end and transfer.wanted:
                         raise TransferCut(f"{self.digest} ended at byte {transfer.position} of {end}")
             except (ConnectionFailed, Timeout) as error:
+                if isinstance(error, Offline):
+                    raise
                 failures = failures + 1 if transfer.wide or transfer.position == before else 1
                 if failures >= _ATTEMPTS:
                     raise
