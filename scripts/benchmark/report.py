@@ -88,7 +88,7 @@ def _section(case: Document) -> str:
     for name, result in medians.items():
         rows.append(_row(name, result, medians, case, facts))
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"## {case['title']}\n\n{case['note']}\n\n{table}\n\n{_conditions(case)}"
+    return f"### {case['title']}\n\n{case['note']}\n\n{table}\n\n{_conditions(case)}"
 
 
 def _contender(entry: Document) -> Result:
