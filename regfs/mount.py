@@ -6,6 +6,7 @@ import errno
 import logging
 import logging.handlers
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from regfs.live import Register
 log = logging.getLogger(__name__)
 
 _READY = b"ready\n"
+_ESCAPED = re.compile(rb"\\([0-7]{3})")  # how /proc/self/mounts writes spaces and the like
 _LOG_BYTES, _LOG_FILES = 5 << 20, 3
 
 
@@ -109,7 +111,7 @@ def check_directory(directory: Path) -> None:
     except NotADirectoryError:
         raise MountFailed(f"{directory} is not a directory; name an empty one") from None
     except OSError as error:
-        if error.errno != errno.ENOTCONN:
+        if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
             raise MountFailed(f"{directory}: {error.strerror}") from None
         subprocess.run(["fusermount", "-u", "-z", os.fspath(directory)], check=False, stderr=subprocess.DEVNULL)
         return
@@ -132,8 +134,8 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         graph = Graph(options)
     except Unusable as error:
         raise MountFailed(str(error)) from None
-    register = Register(options.state_dir / "mounts")
-    with graph, register.entered(str(options.reference), options.reference.host, options.directory) as left:
+    register, where = Register(options.state_dir / "mounts"), Path(os.path.realpath(options.directory))
+    with graph, register.entered(str(options.reference), options.reference.host, where) as left:
         ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
         try:
             DirectReads(
@@ -165,6 +167,7 @@ def unmount(directory: Path, state_dir: Path) -> None:
 
     :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
     """
+    directory = Path(os.path.realpath(directory))
     if not _is_ours(directory):
         raise MountFailed(f"{directory} is not a mount of regfs")
     register = Register(state_dir / "mounts")
@@ -181,15 +184,14 @@ def unmount(directory: Path, state_dir: Path) -> None:
 
 
 def _is_ours(directory: Path) -> bool:
-    """Whether the last mount on *directory* is one of regfs, alive or dead."""
-    wanted = os.path.realpath(directory.parent / directory.name)
-    kind = ""
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+    """Whether the last mount on *directory*, which has no links in it, is one of regfs, alive or dead."""
+    kind = b""
+    with open("/proc/self/mounts", "rb") as mounts:
         for line in mounts:
-            _, where, what, *_ = line.split(" ")
-            if where.encode().decode("unicode_escape") == wanted:
+            _, where, what, *_ = line.split(b" ")
+            if _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), where) == os.fsencode(directory):
                 kind = what
-    return kind == "fuse.regfs"
+    return kind == b"fuse.regfs"
 
 
 def _log_file(options: MountOptions) -> logging.Handler:

@@ -65,7 +65,8 @@ def connect(reference: Reference, connection: Connection) -> Remote:
             remote.close()
             if failure is None or not isinstance(error, ConnectionFailed):
                 failure = CannotConnect(explain(error, reference.host))
-            if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            speaks_tls = not isinstance(error, RequestException) or "CERTIFICATE_VERIFY_FAILED" in str(error)
+            if speaks_tls:
                 break
         else:
             return remote
