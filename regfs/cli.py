@@ -26,6 +26,7 @@ from regfs.registry.connect import Connection
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import InvalidManifest
 from regfs.registry.reference import InvalidReference, Reference, parse_reference
+from regfs.registry.tls import Certificates
 from regfs.staging import Journal, Pending
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -206,8 +207,11 @@ def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
     return Connection(
         insecure=given["insecure"],
         offline=given.get("offline", False),
-        verify=False if given["no_tls_verify"] else given["ca_file"] or True,
-        cert=(given["client_cert"], given["client_key"]) if given["client_cert"] else None,
+        certificates=Certificates(
+            authorities=(given["ca_file"],) if given["ca_file"] else (),
+            client=(given["client_cert"], given["client_key"]) if given["client_cert"] else None,
+            verify=not given["no_tls_verify"],
+        ),
         timeout=given["timeout"],
         retries=given["retries"],
         credential=_credential(reference, given["username"]),
@@ -217,7 +221,7 @@ def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
 def _credential(reference: Reference, username: str | None) -> Callable[[str], Credential | None]:
     if username is None:
         environment = dict(os.environ)
-        return lambda repository: credentials.from_files(environment, reference.host, repository)
+        return lambda repository: credentials.find(environment, reference.host, repository)
     password = os.environ.pop("REGFS_PASSWORD", None)
     if password is None:
         if sys.stdin.isatty():

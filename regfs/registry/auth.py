@@ -99,10 +99,14 @@ def _lifetime(document: object) -> float:
 
 @dataclass(frozen=True)
 class Credential:
-    """Who to be at a registry. The password is in no repr."""
+    """Who to be at a registry. Its secrets are in no repr.
+
+    :param refresh_token: an identity token, to be exchanged for access tokens (OAuth 2); instead of a password
+    """
 
     username: str
     password: str = field(repr=False)
+    refresh_token: str = field(default="", repr=False)
 
     def header(self) -> str:
         """The Authorization header value."""
@@ -129,17 +133,28 @@ class _Held:
     expires: float  # time.monotonic()
 
 
+def _form(bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential) -> dict[str, str]:
+    """What is posted to exchange an identity token ("Token Authentication Specification: OAuth 2")."""
+    return {
+        "grant_type": "refresh_token",
+        "service": bearer.get("service", ""),
+        "client_id": "regfs",
+        "scope": " ".join(scopes),
+        "refresh_token": credential.refresh_token,
+    }
+
+
 class Authorizer:
     """The Authorization headers of one registry's requests: kept per access, renewed once by one thread.
 
-    :param ask: fetches a token document (decoded JSON) from a URL with headers
+    :param ask: fetches a token document (decoded JSON) from a URL with headers, by POST when there is a form
     :param credential: who to be for a repository; None is anonymous
     :param may_send: whether credentials may travel on this connection (HTTPS, or loopback)
     """
 
     def __init__(
         self,
-        ask: Callable[[str, Mapping[str, str]], object],
+        ask: Callable[[str, Mapping[str, str], Mapping[str, str] | None], object],
         credential: Callable[[str], Credential | None],
         may_send: bool,
     ) -> None:
@@ -173,19 +188,26 @@ class Authorizer:
 
     def _renewed(self, access: Access, challenges: Mapping[str, Mapping[str, str]]) -> str:
         credential = self._credential(access.repository)
+        if credential is not None and not self._may_send:
+            raise DXFAuthInsecureError
         if "bearer" in challenges:
             return self._token(access, challenges["bearer"], credential)
-        if "basic" not in challenges or credential is None:
+        if "basic" not in challenges or credential is None or credential.refresh_token:
             raise DXFUnauthorizedError
-        if not self._may_send:
-            raise DXFAuthInsecureError
         return self._hold(access, credential.header(), float("inf"))
 
     def _token(self, access: Access, bearer: Mapping[str, str], credential: Credential | None) -> str:
         scopes = scopes_for(bearer, access.repository or None, None)
-        headers = {"Authorization": credential.header()} if credential else {}
-        document = self._ask(token_url(bearer, scopes), headers)
-        return self._hold(access, f"Bearer {token_in(document)}", time.monotonic() + _lifetime(document) - _MARGIN)
+        if credential is not None and credential.refresh_token:
+            document = self._ask(
+                token_url({"realm": bearer.get("realm", "")}, ()), {}, _form(bearer, scopes, credential)
+            )
+        else:
+            headers = {"Authorization": credential.header()} if credential else {}
+            document = self._ask(token_url(bearer, scopes), headers, None)
+        lifetime = _lifetime(document)
+        expires = time.monotonic() + lifetime - min(_MARGIN, lifetime / 5)
+        return self._hold(access, f"Bearer {token_in(document)}", expires)
 
     def _hold(self, access: Access, header: str, expires: float) -> str:
         with self._lock:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from regfs.registry.auth import Credential
 from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
 from regfs.registry.reference import Reference
 from regfs.registry.remote import Remote, UnexpectedAnswer
+from regfs.registry.tls import Certificates, CertificateUnusable
 from regfs.registry.transport import (
     ConnectionFailed,
     OfflineTransport,
@@ -31,8 +34,7 @@ class Connection:
 
     :param insecure: plain HTTP
     :param offline: make no request; what is cached is all there is
-    :param verify: True, False, or the path of a CA bundle to verify its certificate with
-    :param cert: client certificate and key files
+    :param certificates: whom to trust, and who to be, beside what ``certs.d`` directories say
     :param timeout: seconds to wait for a connection, and for each further answer
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be at a repository
@@ -40,8 +42,7 @@ class Connection:
 
     insecure: bool = False
     offline: bool = False
-    verify: bool | str = True
-    cert: tuple[str, str] | None = None
+    certificates: Certificates = field(default_factory=Certificates)
     timeout: float = 30.0
     retries: int = 3
     credential: Callable[[str], Credential | None] = lambda repository: None
@@ -56,18 +57,21 @@ def connect(reference: Reference, connection: Connection) -> Remote:
     """
     if connection.offline:
         return Remote(_DOCKER_HUB.get(reference.host, reference.host), connection.insecure, OfflineTransport())
+    try:
+        tls = connection.certificates.with_certs_d(os.environ, reference.host).context()
+    except CertificateUnusable as error:
+        raise CannotConnect(str(error)) from None
     failure: CannotConnect | None = None
     for insecure in _schemes(reference, connection.insecure):
-        remote = _remote(reference, connection, insecure)
+        remote = _remote(reference, connection, insecure, tls)
         try:
             remote.check()
         except (RequestException, DXFError) as error:
             remote.close()
-            if failure is None or not isinstance(error, ConnectionFailed):
-                failure = CannotConnect(explain(error, reference.host))
-            speaks_tls = not isinstance(error, RequestException) or "CERTIFICATE_VERIFY_FAILED" in str(error)
-            if speaks_tls:
-                break
+            problem = CannotConnect(explain(error, reference.host))
+            if not isinstance(error, ConnectionFailed) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
+            failure = failure or problem
         else:
             return remote
     raise failure or CannotConnect(f"{reference.host} cannot be reached")
@@ -83,10 +87,9 @@ def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
         yield from (False, True)
 
 
-def _remote(reference: Reference, connection: Connection, insecure: bool) -> Remote:
+def _remote(reference: Reference, connection: Connection, insecure: bool, tls: ssl.SSLContext) -> Remote:
     transport = PooledTransport(
-        verify=connection.verify,
-        cert=connection.cert,
+        tls=tls,
         timeout=connection.timeout,
         retries=connection.retries,
         credential=connection.credential,

@@ -1,6 +1,6 @@
-"""Who the user is at a registry, from where docker and podman keep it. Reads files; asks nobody.
+"""Who the user is at a registry, from where docker, podman and skopeo keep it; and putting it there.
 
-Sources: docker's ``config.json`` (``auths``); containers-auth.json(5).
+Sources: docker's ``config.json``; containers-auth.json(5); the protocol of docker-credential-helpers. Asks no registry.
 """
 
 from __future__ import annotations
@@ -10,62 +10,237 @@ import binascii
 import json
 import logging
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from regfs.registry.auth import Credential
 
 log = logging.getLogger(__name__)
 
+_HELPER_SECONDS = 30
+_IDENTITY_TOKEN = "<token>"  # noqa: S105 - the user name by which a helper says that its secret is a refresh token
+_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
-def from_files(environment: Mapping[str, str], host: str, repository: str = "") -> Credential | None:
-    """The credential for *repository* at *host* that the first of the user's files holds; None when none does."""
-    for path in _files(environment):
-        found = _in_file(path, host, repository)
+
+class CredentialsUnusable(Exception):
+    """A credentials file, or a helper program, cannot be used; the text is one line that says which and why."""
+
+
+def find(environment: Mapping[str, str], host: str, repository: str = "") -> Credential | None:
+    """The credential for *repository* at *host*, from the first of the user's files that has one.
+
+    In a file a ``credHelpers`` program goes before the ``auths``, the most specific of them first, and ``credsStore``
+    comes last.
+
+    :param environment: the process environment; says where the files are
+    """
+    for path in files(environment):
+        document = _load(path)
+        found = _in_document(document, environment, host, repository)
         if found is not None:
             return found
     return None
 
 
-def _files(environment: Mapping[str, str]) -> Iterator[Path]:
-    if "REGISTRY_AUTH_FILE" in environment:
+def files(environment: Mapping[str, str]) -> Iterator[Path]:
+    """The user's credentials files, in the order that they are asked."""
+    if environment.get("REGISTRY_AUTH_FILE"):
         yield Path(environment["REGISTRY_AUTH_FILE"])
-    if "XDG_RUNTIME_DIR" in environment:
+    if environment.get("XDG_RUNTIME_DIR"):
         yield Path(environment["XDG_RUNTIME_DIR"], "containers", "auth.json")
-    docker = environment.get("DOCKER_CONFIG")
-    yield Path(docker if docker else Path.home() / ".docker") / "config.json"
+    home = Path(environment.get("HOME") or Path.home())
+    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containers", "auth.json")
+    yield _docker_file(environment)
 
 
-def _in_file(path: Path, host: str, repository: str) -> Credential | None:
+def _docker_file(environment: Mapping[str, str]) -> Path:
+    home = Path(environment.get("HOME") or Path.home())
+    return Path(environment.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
-        entries = json.loads(path.read_bytes()).get("auths", {})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError) as error:
-        log.warning(
-            "%s: cannot be read as a credentials file (%s); it is left out", os.fspath(path), type(error).__name__
-        )
-        return None
-    for name in _names(host, repository):
-        if isinstance(entries, dict) and isinstance(entries.get(name), dict):
-            return _decoded(entries[name].get("auth"))
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("%s: cannot be read as a credentials file (%s); it is left out", path, type(error).__name__)
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = document.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _in_document(
+    document: Mapping[str, Any], environment: Mapping[str, str], host: str, repository: str
+) -> Credential | None:
+    helpers, auths = _section(document, "credHelpers"), _section(document, "auths")
+    for key in _keys(host, repository):
+        if isinstance(helpers.get(key), str):
+            return _from_helper(helpers[key], environment, key)
+        if isinstance(auths.get(key), dict) and auths[key]:
+            return _from_entry(auths[key])
+    store = document.get("credsStore")
+    if isinstance(store, str) and store:
+        return _from_helper(store, environment, _store_key(host))
     return None
 
 
-def _names(host: str, repository: str) -> Iterator[str]:
-    """The keys that hold the credential, the most specific first (containers-auth.json(5), "auths")."""
+def _keys(host: str, repository: str) -> Iterator[str]:
+    """The keys that may hold the credential, the most specific first (containers-auth.json(5), "auths")."""
     parts = [host, *(repository.split("/") if repository else ())]
     for length in range(len(parts), 0, -1):
         yield "/".join(parts[:length])
     yield f"https://{host}"
     yield f"https://{host}/v1/"
+    yield f"https://{host}/v2/"
+    if host in _DOCKER_HUB:
+        yield from (_DOCKER_HUB_KEY, "docker.io")
 
 
-def _decoded(value: object) -> Credential | None:
+def _store_key(host: str) -> str:
+    return _DOCKER_HUB_KEY if host in _DOCKER_HUB else host
+
+
+def _from_entry(entry: Mapping[str, Any]) -> Credential | None:
+    token = entry.get("identitytoken")
+    username, password = _decoded(entry.get("auth"))
+    if not username and isinstance(entry.get("username"), str) and isinstance(entry.get("password"), str):
+        username, password = entry["username"], entry["password"]
+    if isinstance(token, str) and token:
+        return Credential(username, "", refresh_token=token)
+    return Credential(username, password) if username else None
+
+
+def _decoded(value: object) -> tuple[str, str]:
     if not isinstance(value, str):
-        return None
+        return "", ""
     try:
-        username, separator, password = base64.b64decode(value).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+        username, _, password = base64.b64decode(value).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return "", ""
+    return username, password.rstrip("\0")
+
+
+def _from_helper(name: str, environment: Mapping[str, str], key: str) -> Credential | None:
+    try:
+        answer = json.loads(_helped(name, "get", environment, key))
+        username, secret = answer["Username"], answer["Secret"]
+    except CredentialsUnusable as error:
+        if "credentials not found" not in str(error):
+            log.warning("%s", error)
         return None
-    return Credential(username, password) if separator else None
+    except (ValueError, KeyError, TypeError):
+        log.warning("docker-credential-%s does not answer as a credential helper does; it is left out", name)
+        return None
+    return Credential("", "", refresh_token=secret) if username == _IDENTITY_TOKEN else Credential(username, secret)
+
+
+def _helped(name: str, verb: str, environment: Mapping[str, str], text: str) -> str:
+    """Run a helper; what it is told goes through its standard input, never its arguments.
+
+    :raises CredentialsUnusable: when it cannot be run, or says no
+    """
+    program = f"docker-credential-{name}"
+    if "/" in name:
+        raise CredentialsUnusable(f"{program}: not the name of a helper")
+    try:
+        done = subprocess.run(
+            [program, verb], input=text, capture_output=True, text=True, errors="replace",
+            timeout=_HELPER_SECONDS, env=dict(environment), check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CredentialsUnusable(f"{program} cannot be run ({type(error).__name__}); is it installed?") from None
+    if done.returncode:
+        reason = "credentials not found" if "not found" in done.stdout else f"status {done.returncode}"
+        raise CredentialsUnusable(f"{program} {verb}: {reason}")
+    return done.stdout
+
+
+def store(environment: Mapping[str, str], host: str, credential: Credential) -> str:
+    """Keep a credential where docker and podman find it; returns where that is.
+
+    :raises CredentialsUnusable: when it cannot be kept there
+    """
+    path = _file_to_write(environment)
+    document = _load_to_write(path)
+    helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
+    if isinstance(helper, str) and helper:
+        text = {"ServerURL": _store_key(host), "Username": credential.username, "Secret": credential.password}
+        _helped(helper, "store", environment, json.dumps(text))
+        return f"docker-credential-{helper}"
+    encoded = base64.b64encode(f"{credential.username}:{credential.password}".encode()).decode()
+    auths = {**_section(document, "auths"), _store_key(host): {"auth": encoded}}
+    _write(path, {**document, "auths": auths})
+    return os.fspath(path)
+
+
+def erase(environment: Mapping[str, str], host: str) -> list[str]:
+    """Forget the credential of *host* everywhere; returns the places that had one.
+
+    :raises CredentialsUnusable: when a place cannot be changed
+    """
+    places = []
+    for path in files(environment):
+        document = _load_to_write(path)
+        helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
+        if isinstance(helper, str) and helper:
+            with suppress(CredentialsUnusable):
+                _helped(helper, "erase", environment, _store_key(host))
+                places.append(f"docker-credential-{helper}")
+        auths = dict(_section(document, "auths"))
+        gone = [key for key in (host, _store_key(host)) if auths.pop(key, None) is not None]
+        if gone:
+            _write(path, {**document, "auths": auths})
+            places.append(os.fspath(path))
+    return places
+
+
+def _file_to_write(environment: Mapping[str, str]) -> Path:
+    """``REGISTRY_AUTH_FILE`` where it is set, else docker's."""
+    given = environment.get("REGISTRY_AUTH_FILE")
+    return Path(given) if given else _docker_file(environment)
+
+
+def _load_to_write(path: Path) -> dict[str, Any]:
+    """The document to change; what cannot be read is not written over.
+
+    :raises CredentialsUnusable: when it cannot be read
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise CredentialsUnusable(f"{path}: cannot be read as a credentials file ({type(error).__name__})") from None
+    if not isinstance(document, dict):
+        raise CredentialsUnusable(f"{path}: not a credentials file")
+    return document
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    """Replace a file whole, readable by the user alone. A link to it stays a link.
+
+    :raises CredentialsUnusable: when it cannot be written
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            try:
+                json.dump(document, file, indent="\t")
+                file.flush()
+                os.replace(file.name, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(file.name)
+    except OSError as error:
+        raise CredentialsUnusable(f"{path}: {error.strerror}") from None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 import warnings
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests import HTTPError, RequestException, Response
@@ -42,6 +43,7 @@ __all__ = [
     "Sessions",
     "Timeout",
     "TransferCut",
+    "UnsafeRedirect",
     "check_status",
     "read_into",
     "release",
@@ -58,6 +60,10 @@ _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
 _DOWN = 2.0  # seconds that a host is not tried again after no connection came about
 _TOKEN_BYTES = 1 << 20
 _ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
+
+
+class UnsafeRedirect(RequestException):
+    """A redirect that would give away what HTTPS protects."""
 
 
 class TransferCut(ConnectionFailed):
@@ -149,13 +155,46 @@ class _Authorization(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Follows no redirect from HTTPS to plain HTTP: what is asked for there could be read, and answered, by anyone."""
+
+    def get_redirect_target(self, resp: Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is not None and resp.url.startswith("https:") and urljoin(resp.url, target).startswith("http:"):
+            resp.close()
+            raise UnsafeRedirect(f"{urlsplit(resp.url).netloc} redirects from HTTPS to plain HTTP")
+        return target
+
+
+class _Adapter(HTTPAdapter):
+    """Connections made with one TLS context, whatever ``requests`` would load from its environment."""
+
+    def __init__(self, tls: ssl.SSLContext, retry: Retry) -> None:
+        self._tls = tls
+        super().__init__(pool_maxsize=_CONNECTIONS, pool_block=True, max_retries=retry)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._tls)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._tls)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: bool | str, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {}
+
+    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
+        """The context has it all."""
+
+
 class PooledTransport:
     """Requests to one registry from any number of threads.
 
     Built after a fork, never before: connections and locks do not survive one.
 
-    :param verify: as ``requests`` has it: True, False or the path of a CA bundle
-    :param cert: client certificate and key files
+    :param tls: how to speak TLS; by default with the system's certificate authorities
     :param timeout: seconds to wait for a connection, and for each further answer of the registry
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be for a repository
@@ -165,8 +204,7 @@ class PooledTransport:
     def __init__(
         self,
         *,
-        verify: bool | str = True,
-        cert: tuple[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
         timeout: float = 30.0,
         retries: int = 3,
         credential: Callable[[str], Credential | None] = lambda repository: None,
@@ -174,16 +212,15 @@ class PooledTransport:
     ) -> None:
         self._timeout = (min(timeout, 10.0), timeout)
         self._down: dict[str, float] = {}  # host → time.monotonic() up to when it is taken for unreachable
-        self._verify = verify
-        self._repeating = self._session(cert, retries)
-        self._single = self._session(cert, 0)
+        self._tls = tls or ssl.create_default_context()
+        self._repeating = self._session(retries)
+        self._single = self._session(0)
         self.authorizer = Authorizer(self._ask_token, credential, may_send_credentials)
-        if verify is False:
+        if self._tls.verify_mode is ssl.CERT_NONE:
             warnings.simplefilter("ignore", InsecureRequestWarning)
 
-    def _session(self, cert: tuple[str, str] | None, retries: int) -> requests.Session:
-        session = requests.Session()
-        session.cert = cert
+    def _session(self, retries: int) -> requests.Session:
+        session = _Session()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         retry = Retry(
             total=retries,
@@ -198,7 +235,7 @@ class PooledTransport:
             raise_on_status=False,
             retry_after_max=_RETRY_AFTER_MAX,
         )
-        adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS, pool_block=True, max_retries=retry)
+        adapter = _Adapter(self._tls, retry)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
@@ -230,24 +267,21 @@ class PooledTransport:
     def _request(
         self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
     ) -> Response:
-        """Send, unless the host could not be reached a moment ago: many callers then wait once, not each.
-
-        ``verify`` is given with each request: the session's own would yield to REQUESTS_CA_BUNDLE.
-        """
+        """Send, unless the host could not be reached a moment ago: many callers then wait once, not each."""
         host = urlsplit(url).netloc
         if monotonic() < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
         try:
-            return session.request(method, url, auth=_Authorization(authorization), verify=self._verify, **kwargs)
+            return session.request(method, url, auth=_Authorization(authorization), **kwargs)
         except ConnectionFailed as error:
             if _is_unreachable(error):
                 self._down[host] = monotonic() + _DOWN
             raise
 
-    def _ask_token(self, url: str, headers: Mapping[str, str]) -> object:
+    def _ask_token(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> object:
         response = self._request(
-            self._repeating, "get", url, headers.get("Authorization"),
-            timeout=self._timeout, allow_redirects=False, stream=True,
+            self._repeating, "get" if form is None else "post", url, headers.get("Authorization"),
+            data=form, timeout=self._timeout, allow_redirects=False, stream=True,
         )  # fmt: skip
         with check_status(response):
             content = response.raw.read(_TOKEN_BYTES, decode_content=True)

@@ -139,7 +139,7 @@ class TokenService:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._lifetime = lifetime
 
-    def __call__(self, url: str, headers: object) -> object:
+    def __call__(self, url: str, headers: object, form: object = None) -> object:
         assert isinstance(headers, dict)
         self.asked.append((url, headers))
         return {"token": f"t{len(self.asked)}", "expires_in": self._lifetime}
