@@ -159,10 +159,17 @@ def test_a_token_that_another_thread_renewed_is_used() -> None:
     assert len(service.asked) == 1
 
 
-@pytest.mark.parametrize("lifetime", [1, 9.5])
-def test_a_token_that_is_about_to_expire_is_not_used(lifetime: float) -> None:
+@pytest.mark.parametrize(("lifetime", "used_for"), [(300, 290), (5, 4), (0.5, 0.4)])
+def test_a_token_that_is_about_to_expire_is_not_used(
+    lifetime: float, used_for: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("regfs.registry.auth.time.monotonic", lambda: now)
     authorizer = Authorizer(TokenService(lifetime), lambda repository: None, True)
     authorizer.renew(PULL, BEARER, None)
+    now += used_for - 0.01
+    assert authorizer.header(PULL) == "Bearer t1"
+    now += 0.02
     assert authorizer.header(PULL) is None
 
 
