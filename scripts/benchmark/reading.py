@@ -187,7 +187,7 @@ def re_read(lab: Lab, size: int) -> Case:
         with _open(lab, {"blob": size}) as shop, lab.scratch() as cache:
             blob = shop.shelf.files["blob"]
             native = on_files(lab, lambda to: [("cat", str(blob))], shop.before)
-            cold = on_files(lab, lambda to: [("cat", str(blob))], lambda: (os.sync(), drop_caches()))
+            cold = on_files(lab, lambda to: [("cat", str(blob))], _forget)
 
             def regfs(first: bool, before: Callable[[], object]) -> Ready:
                 cat = _cat("bench/v1/blob")
@@ -207,7 +207,7 @@ def re_read(lab: Lab, size: int) -> Case:
                 Contender("regfs, from its cache", regfs(False, lambda: _warm(cache / "regfs"))),
                 *(
                     [
-                        Contender("regfs, from the disk", regfs(True, lambda: (os.sync(), drop_caches()))),
+                        Contender("regfs, from the disk", regfs(True, _forget)),
                         Contender("native file, from the disk", cold),
                     ]
                     if ROOT
@@ -224,6 +224,11 @@ def re_read(lab: Lab, size: int) -> Case:
 
 def _none(directory: Path) -> Sequence[Command]:
     return ()
+
+
+def _forget() -> None:
+    os.sync()
+    drop_caches()
 
 
 def _warm(directory: Path) -> None:
