@@ -59,6 +59,7 @@ class Catalog:
         self._remote = remote
         self._cache = cache
         self._names = names
+        self._silent_until = 0.0  # time.monotonic(); what is known is served up to then
         self._stale_logged: float | None = None  # time.monotonic()
         self._ttl = ttl
         self._lock = threading.Lock()
@@ -126,10 +127,10 @@ class Catalog:
         digest: str | None = self._remembered(("alias", repository, reference), self._asking(repository, reference))
         return None if digest is None else self._by_digest(repository, digest)
 
-    def _asking(self, repository: str, alias: str) -> Callable[[str | None], str | None]:
+    def _asking(self, repository: str, alias: str, mirrored: bool = True) -> Callable[[str | None], str | None]:
         def ask(known: str | None) -> str | None:
             held = known if known is not None and self._kept(known) is not None else None
-            answer = self._remote.manifest(repository, alias, held)
+            answer = self._remote.manifest(repository, alias, held, mirrored=mirrored)
             if isinstance(answer, NotModified):
                 return held
             return None if answer is None else self._keep(answer)
@@ -143,7 +144,7 @@ class Catalog:
         """
         with self._lock:
             answer = self._answers.get(("alias", repository, alias))
-        digest = self._asking(repository, alias)(None if answer is None else answer.value)
+        digest = self._asking(repository, alias, mirrored=False)(None if answer is None else answer.value)
         self._remember(("alias", repository, alias), digest)
         return None if digest is None else self._by_digest(repository, digest)
 
@@ -242,6 +243,10 @@ class Catalog:
 
     def _asked(self, key: tuple[str, ...], old: _Answer | None, ask: Callable[[Any], Value]) -> Value:
         known: Value | None = self._names.get(key) if old is None else old.value
+        began = monotonic()
+        if known is not None and began < self._silent_until:
+            self._remember(key, known, self._silent_until - began)
+            return known
         try:
             value = ask(known)
         except (ConnectionFailed, Timeout, HTTPError, DXFUnauthorizedError) as error:
@@ -251,7 +256,10 @@ class Catalog:
             if known is None and old is None:
                 raise
             self._log_stale(error)
-            self._remember(key, known, _UNREACHABLE)
+            wait = max(_UNREACHABLE, monotonic() - began)  # what took long to find out is not tried often
+            if not isinstance(error, HTTPError):
+                self._silent_until = monotonic() + wait
+            self._remember(key, known, wait)
             return cast("Value", known)  # what was asked before was of the same kind
         with self._lock:
             newer = self._answers.get(key)

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,9 +21,9 @@ from regfs.graph import Graph, Options, Unusable, default_cache_dir, default_sta
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.prefetch import NothingThere, wanted
 from regfs.prefetch import prefetch as fetch_all
-from regfs.registry import credentials
+from regfs.registry import credentials, mirrors
 from regfs.registry.auth import Credential
-from regfs.registry.connect import Connection
+from regfs.registry.connect import CannotConnect, Connection, connect
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import InvalidManifest
 from regfs.registry.reference import InvalidReference, Reference, parse_reference
@@ -117,6 +118,7 @@ _CONNECTING = (
     option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Key of the client certificate."),
     option("--no-tls-verify", is_flag=True, help="Do not verify the registry's certificate."),
     option("--username", help="Who to log in as; the password is read from REGFS_PASSWORD, else from standard input."),
+    option("--mirror", type=ReferenceType(), multiple=True, help="Read from this registry first; repeatable."),
     option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers."),
     option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing."),
     _CACHE_DIR,
@@ -215,21 +217,30 @@ def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
         timeout=given["timeout"],
         retries=given["retries"],
         credential=_credential(reference, given["username"]),
+        mirrors=(*given["mirror"], *mirrors.configured(os.environ, reference.host)),
     )
 
 
-def _credential(reference: Reference, username: str | None) -> Callable[[str], Credential | None]:
-    if username is None:
-        environment = dict(os.environ)
-        return lambda repository: credentials.find(environment, reference.host, repository)
+def _credential(reference: Reference, username: str | None) -> Callable[[str, str], Credential | None]:
+    environment = {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
+    given = None if username is None else Credential(username, _password())
+
+    def credential(host: str, repository: str) -> Credential | None:
+        if given is not None and host == reference.host:
+            return given
+        return credentials.find(environment, host, repository)
+
+    return credential
+
+
+def _password() -> str:
+    """From the environment, which then forgets it, else from standard input; never from the arguments."""
     password = os.environ.pop("REGFS_PASSWORD", None)
-    if password is None:
-        if sys.stdin.isatty():
-            password = click.prompt("Password", hide_input=True, err=True)
-        else:
-            password = sys.stdin.readline().rstrip("\n")
-    credential = Credential(username, password)
-    return lambda repository: credential
+    if password is not None:
+        return password
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\n")
 
 
 @commands.command()
@@ -375,3 +386,34 @@ def _push_again(item: Pending, given: dict[str, Any]) -> bool:
         return False
     click.echo(f"pushed {item.host}/{item.target}")
     return True
+
+
+@commands.command()
+@click.argument("reference", type=ReferenceType(), metavar="HOST")
+@connecting
+def login(reference: Reference, **given: Any) -> None:
+    """Log in to HOST, and keep the credential where docker, podman and skopeo find it.
+
+    The user is --username, or asked for; the password is read from REGFS_PASSWORD, else from standard input.
+    """
+    username = given["username"] or click.prompt("Username", err=True)
+    credential = Credential(username, _password())
+    connection = replace(_connection(reference, {**given, "username": None}), credential=lambda *_: credential)
+    try:
+        connect(reference, connection).close()
+        click.echo(f"kept in {credentials.store(os.environ, reference.host, credential)}")
+    except (CannotConnect, credentials.CredentialsUnusable) as error:
+        _fail(error)
+
+
+@commands.command()
+@click.argument("reference", type=ReferenceType(), metavar="HOST")
+def logout(reference: Reference) -> None:
+    """Forget the credential of HOST in the files and helpers of docker and podman."""
+    try:
+        places = credentials.erase(os.environ, reference.host)
+    except credentials.CredentialsUnusable as error:
+        _fail(error)
+    if not places:
+        _fail(f"no credential of {reference.host} is kept")
+    click.echo("\n".join(f"removed from {place}" for place in places))

@@ -36,6 +36,7 @@ _PIECE = 4  # chunks that one request ahead of the reader asks for, at most
 _AHEAD = 8  # requests ahead of readers at a time, all handles together
 _DEMANDED = 4  # requests that a reader waits for at a time
 _ATTEMPTS = 5  # in a row without a byte
+_SILENCES = 2  # in a row without a byte, where each is a whole timeout
 _PATIENCE = 30.0  # seconds that another process may bring no chunk before it is taken for stopped
 _POLL = 0.02  # seconds between looks at what another process has brought
 _NEAR = 4 << 20  # bytes; the kernel's reads, up to twelve at once, arrive out of order by less
@@ -44,10 +45,17 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class Source(Protocol):
-    """Where a blob's bytes come from; :class:`regfs.registry.remote.BlobSource` is one."""
+    """Where a blob's bytes come from; :class:`regfs.registry.remote.MirroredSource` is one."""
 
     def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
         """Ask for the bytes from *start* up to *end*; what comes may be the whole blob instead."""
+
+    def blame(self) -> bool:
+        """Note that what came was not the blob; returns whether it came from a mirror of the registry."""
+
+
+class _FromMirror(DXFDigestMismatchError):
+    """The bytes that were not the blob's came from a mirror: the registry itself may have the right ones."""
 
 
 class Reader(Protocol):
@@ -100,6 +108,12 @@ class Fetcher:
         :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
         :raises requests.RequestException: when they could not be fetched
         """
+        try:
+            return self._reader(repository, blob)
+        except _FromMirror:
+            return self._reader(repository, blob)  # this time from the registry itself
+
+    def _reader(self, repository: str, blob: Descriptor) -> Reader:
         key = (blob.digest, blob.size)
         with self._lock:
             download = self._downloads.get(key)
@@ -501,7 +515,7 @@ class _Download:
                 if isinstance(error, Offline):
                     raise
                 failures = failures + 1 if transfer.wide or transfer.position == before else 1
-                if failures >= _ATTEMPTS:
+                if failures >= (_SILENCES if isinstance(error, Timeout) else _ATTEMPTS):
                     raise
                 log.info("%s: resumed at byte %d: %s", self.digest, transfer.position, error)
                 threading.Event().wait(random.uniform(0.5, 1) * 0.1 * 2**failures)  # noqa: S311 - jitter
@@ -619,7 +633,8 @@ class _Download:
             self.held += 1
             self._fetcher.demanded.submit(self._publish)
         else:
-            self._failure = DXFDigestMismatchError(got, self.digest)
+            kind = _FromMirror if self._source.blame() else DXFDigestMismatchError
+            self._failure = kind(got, self.digest)
             log.error("the registry sent bytes of digest %s for %s; they are dropped", got, self.digest)
             self._storage.discard()
         self._changed.notify_all()

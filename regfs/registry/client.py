@@ -196,15 +196,25 @@ class DXFBase:
         self.token = token_in(check_status(self._send("get", url, headers=headers)).json())
         return self.token
 
-    def _pages(self, path: str, key: str, batch_size: int | None) -> Iterator[str]:
-        """The names under *key* of a listing and of the pages that its Link headers lead to (RFC 8288)."""
+    def _pages(self, path: str, key: str, batch_size: int | None, **kwargs: Any) -> Iterator[str]:
+        """The names under *key* of a listing and of the pages that its Link headers lead to (RFC 8288).
+
+        A Link that leads back to a page that was read is the end.
+        """
         params: dict[str, int] | None = None if batch_size is None else {"n": batch_size}
         following: str | None = path
-        while following:
-            response = self._base_request("get", following, params=params)
-            yield from response.json()[key] or ()
+        seen: set[str] = set()
+        while following and following not in seen:
+            seen.add(following)
+            response = self._base_request("get", following, params=params, **kwargs)
+            yield from self._names(response, key)
             link = response.links.get("next", {}).get("url")
             following, params = self._on_this_host(response.url, link) if link else None, None
+
+    def _names(self, response: Response, key: str) -> Iterable[str]:
+        """The names on one page of a listing."""
+        names: Iterable[str] = response.json()[key] or ()
+        return names
 
     def _on_this_host(self, base: str, link: str) -> str:
         """The target of a Link header: its path alone, so that no header leads credentials to another host."""

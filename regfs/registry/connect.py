@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from regfs.registry.auth import Credential
@@ -37,7 +36,8 @@ class Connection:
     :param certificates: whom to trust, and who to be, beside what ``certs.d`` directories say
     :param timeout: seconds to wait for a connection, and for each further answer
     :param retries: how often a request that can safely be repeated is repeated
-    :param credential: who to be at a repository
+    :param credential: who to be at a repository of a host
+    :param mirrors: registries that may have the same content, asked first when something is read
     """
 
     insecure: bool = False
@@ -45,7 +45,8 @@ class Connection:
     certificates: Certificates = field(default_factory=Certificates)
     timeout: float = 30.0
     retries: int = 3
-    credential: Callable[[str], Credential | None] = lambda repository: None
+    credential: Callable[[str, str], Credential | None] = lambda host, repository: None
+    mirrors: tuple[Reference, ...] = ()
 
 
 def connect(reference: Reference, connection: Connection) -> Remote:
@@ -57,13 +58,10 @@ def connect(reference: Reference, connection: Connection) -> Remote:
     """
     if connection.offline:
         return Remote(_DOCKER_HUB.get(reference.host, reference.host), connection.insecure, OfflineTransport())
-    try:
-        tls = connection.certificates.with_certs_d(os.environ, reference.host).context()
-    except CertificateUnusable as error:
-        raise CannotConnect(str(error)) from None
+    mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
     failure: CannotConnect | None = None
     for insecure in _schemes(reference, connection.insecure):
-        remote = _remote(reference, connection, insecure, tls)
+        remote = _remote(reference, connection, insecure, mirrors)
         try:
             remote.check()
         except (RequestException, DXFError) as error:
@@ -87,15 +85,26 @@ def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
         yield from (False, True)
 
 
-def _remote(reference: Reference, connection: Connection, insecure: bool, tls: ssl.SSLContext) -> Remote:
+def _mirror(reference: Reference, connection: Connection) -> Remote:
+    """A mirror. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
+    insecure = reference.scheme == "http" or (reference.scheme is None and reference.is_loopback)
+    return _remote(reference, connection, insecure, ())
+
+
+def _remote(reference: Reference, connection: Connection, insecure: bool, mirrors: Sequence[Remote]) -> Remote:
+    host = reference.host
+    try:
+        tls = connection.certificates.with_certs_d(os.environ, host).context()
+    except CertificateUnusable as error:
+        raise CannotConnect(str(error)) from None
     transport = PooledTransport(
         tls=tls,
         timeout=connection.timeout,
         retries=connection.retries,
-        credential=connection.credential,
+        credential=lambda repository: connection.credential(host, repository),
         may_send_credentials=not insecure or reference.is_loopback,
     )
-    return Remote(_DOCKER_HUB.get(reference.host, reference.host), insecure, transport)
+    return Remote(_DOCKER_HUB.get(host, host), insecure, transport, mirrors)
 
 
 def explain(error: Exception, host: str) -> str:

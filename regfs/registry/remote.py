@@ -6,10 +6,14 @@ is an exception of :mod:`regfs.registry.exceptions` or of ``requests``.
 
 from __future__ import annotations
 
+import json
+import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -37,7 +41,12 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({401, 403, 404, 410})  # what a redirect target answers once it has expired
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _MANIFEST_BYTES = 2 * manifests.MAX_BYTES
-_LISTING = 1000
+_LISTING = 1000  # names on a page
+_LISTING_BYTES = 16 << 20  # of one page
+_MAX_NAMES = 1_000_000  # of one listing
+_REST = 60  # seconds
+
+log = logging.getLogger(__name__)
 
 
 class UnexpectedAnswer(DXFError):
@@ -62,6 +71,18 @@ class _PooledDXF(DXF):
         kwargs.setdefault("allow_redirects", True)
         return self.pool.send(method, url, **kwargs)
 
+    def _pages(self, path: str, key: str, batch_size: int | None, **kwargs: Any) -> Iterator[str]:
+        return islice(super()._pages(path, key, batch_size, stream=True), _MAX_NAMES)
+
+    def _names(self, response: Response, key: str) -> Iterable[str]:
+        with response:
+            content = read_at_most(response, _LISTING_BYTES)
+        try:
+            names = json.loads(content)[key]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UnexpectedAnswer(f"{self._host} answers a listing with what is none") from None
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else ()
+
 
 class Remote:
     """One registry.
@@ -69,12 +90,15 @@ class Remote:
     :param host: host name and optional port
     :param insecure: plain HTTP
     :param transport: sends the requests
+    :param mirrors: registries that may have the same content, asked before this one when something is read
     """
 
-    def __init__(self, host: str, insecure: bool, transport: PooledTransport) -> None:
+    def __init__(self, host: str, insecure: bool, transport: PooledTransport, mirrors: Sequence[Remote] = ()) -> None:
         self.host = host
         self._insecure = insecure
         self._transport = transport
+        self._mirrors = mirrors
+        self._rests_until = 0.0  # time.monotonic() before which this registry, as a mirror, is left alone
 
     def _dxf(self, repository: str) -> _PooledDXF:
         dxf = _PooledDXF(self.host, repository, insecure=self._insecure)
@@ -84,6 +108,16 @@ class Remote:
     def close(self) -> None:
         """Close every connection."""
         self._transport.close()
+        for mirror in self._mirrors:
+            mirror.close()
+
+    def rest(self) -> None:
+        """As a mirror, leave this registry alone for a while: it failed, or lied."""
+        log.info("the mirror %s is left alone for %d seconds", self.host, _REST)
+        self._rests_until = monotonic() + _REST
+
+    def _awake(self) -> list[Remote]:
+        return [mirror for mirror in self._mirrors if monotonic() >= mirror._rests_until]
 
     def check(self) -> None:
         """Make sure that this is a registry that lets the user in.
@@ -120,16 +154,25 @@ class Remote:
             raise
 
     def manifest(
-        self, repository: str, reference: str, known: str | None = None
+        self, repository: str, reference: str, known: str | None = None, *, mirrored: bool = True
     ) -> Manifest | Index | NotModified | None:
         """The manifest of an alias or digest, verified against its digest.
 
+        :param mirrored: whether a mirror may answer
         :param known: a digest; when the alias still has it, the answer is NotModified (RFC 9110, If-None-Match)
         :returns: None when there is no such alias
         :raises DXFDigestMismatchError: when the bytes are not what their digest says
         :raises InvalidManifest: when they are no manifest
         :raises DXFUnsupportedSchemaType: when they are one of an unknown type
         """
+        for mirror in self._awake() if mirrored else ():
+            try:
+                answer = mirror.manifest(repository, reference, known)
+            except (RequestException, DXFError, InvalidManifest):
+                mirror.rest()
+            else:
+                if answer is not None:
+                    return answer
         headers = {"Accept": manifests.ACCEPT} | ({"If-None-Match": f'"{known}"'} if known else {})
         try:
             response = self._dxf(repository)._request("get", f"manifests/{reference}", headers=headers, stream=True)
@@ -209,9 +252,52 @@ class Remote:
         """
         upload(self._dxf(repository), content, digest)
 
-    def source(self, repository: str, digest: str) -> BlobSource:
+    def source(self, repository: str, digest: str) -> MirroredSource:
         """Where the bytes of a blob come from."""
-        return BlobSource(self._dxf(repository), digest)
+        mirrors = [(mirror, BlobSource(mirror._dxf(repository), digest)) for mirror in self._awake()]
+        return MirroredSource(mirrors, BlobSource(self._dxf(repository), digest))
+
+
+class MirroredSource:
+    """The content of one blob, from the first mirror that has it, else from the registry itself."""
+
+    def __init__(self, mirrors: Sequence[tuple[Remote, BlobSource]], origin: BlobSource) -> None:
+        self._mirrors = list(mirrors)
+        self._origin = origin
+
+    @contextmanager
+    def open(self, start: int, end: int, size: int) -> Iterator[Body]:
+        """As :meth:`BlobSource.open`; a mirror that fails, also in the middle, is not asked again."""
+        with ExitStack() as opened:
+            mirror, body = self._first(opened, start, end, size)
+            try:
+                yield body
+            except RequestException:
+                if mirror is not None:
+                    self._leave(mirror)
+                raise
+
+    def _first(self, opened: ExitStack, start: int, end: int, size: int) -> tuple[Remote | None, Body]:
+        for mirror, source in list(self._mirrors):
+            try:
+                return mirror, opened.enter_context(source.open(start, end, size))
+            except HTTPError as error:
+                self._leave(mirror, rest=_status(error) != NOT_FOUND)  # a mirror need not have everything
+            except (RequestException, DXFError):
+                self._leave(mirror)
+        return None, opened.enter_context(self._origin.open(start, end, size))
+
+    def _leave(self, mirror: Remote, rest: bool = True) -> None:
+        self._mirrors = [(other, source) for other, source in self._mirrors if other is not mirror]
+        if rest:
+            mirror.rest()
+
+    def blame(self) -> bool:
+        """Note that what came was not the blob; returns whether somebody else is left to ask."""
+        blamed = bool(self._mirrors)
+        for mirror, _ in list(self._mirrors):
+            self._leave(mirror)
+        return blamed
 
 
 class BlobSource:

@@ -189,6 +189,16 @@ class _Adapter(HTTPAdapter):
         """The context has it all."""
 
 
+class _Retries(Retry):
+    """Repeats whatever may pass, but not a wait for an answer: that was as long as the user wanted to wait."""
+
+    def increment(self, method: Any = None, url: Any = None, response: Any = None, error: Any = None,
+                  _pool: Any = None, _stacktrace: Any = None) -> Retry:  # fmt: skip
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
 class PooledTransport:
     """Requests to one registry from any number of threads.
 
@@ -222,7 +232,7 @@ class PooledTransport:
     def _session(self, retries: int) -> requests.Session:
         session = _Session()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        retry = Retry(
+        retry = _Retries(
             total=retries,
             connect=min(retries, 1),
             redirect=0,
