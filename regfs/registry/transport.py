@@ -193,7 +193,7 @@ class _Retries(Retry):
     """Repeats whatever may pass, but not a wait for an answer: that was as long as the user wanted to wait."""
 
     def increment(self, method: Any = None, url: Any = None, response: Any = None, error: Any = None,
-                  _pool: Any = None, _stacktrace: Any = None) -> Retry:  # fmt: skip
+                  _pool: Any = None, _stacktrace: Any = None) -> Any:  # fmt: skip
         if isinstance(error, ReadTimeoutError):
             raise error
         return super().increment(method, url, response, error, _pool, _stacktrace)

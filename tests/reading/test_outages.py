@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from tests.scenarios.views import Mounted, eventually, refused
 from tests.servers import Answer, Request
 
 LARGE = content_of(20 * MIB)
-UNREACHABLE = (113, 110)  # EHOSTUNREACH, ETIMEDOUT
+UNREACHABLE = (errno.EHOSTUNREACH, errno.ETIMEDOUT)
 NAME = "some/repository"
 
 
@@ -181,3 +183,45 @@ def test_a_registry_that_answers_nothing_but_errors_serves_what_is_known(
     time.sleep(1.5)  # nothing is fresh any more
     assert view.list() == ["v1"]
     assert read(view, "v1/a") == b"a"
+
+
+@contextmanager
+def hanging(registry: Registry) -> Iterator[None]:
+    """The registry takes connections and answers nothing."""
+    process = registry._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def test_what_is_known_is_served_soon_when_the_registry_hangs(
+    own_registry: Registry, published: Foreign, mount: Mount
+) -> None:
+    view = mount(own_registry.url, ttl=0.5, timeout=2)
+    for alias in ("v1", "v2", "v3"):
+        assert read(view, f"{NAME}/{alias}/dir/small") == alias.encode()
+    time.sleep(1.5)  # nothing is fresh any more
+    with hanging(own_registry), soon(6):
+        assert view.list() == ["other", "some"]
+        assert view.list(NAME) == ["v1", "v2", "v3"]
+        for alias in ("v1", "v2", "v3"):
+            assert read(view, f"{NAME}/{alias}/dir/small") == alias.encode()
+    stale = [line for line in warnings(view) if "cannot be reached" in line]
+    assert len(stale) == 1, stale
+    published.artifact(NAME, "v4", {"a": b"new"})
+    eventually(lambda: _or_error(view, f"{NAME}/v4/a"), b"new")
+
+
+def test_what_is_not_cached_is_a_timeout_when_the_registry_hangs(
+    own_registry: Registry, published: Foreign, mount: Mount
+) -> None:
+    view = mount(own_registry.url, timeout=1)
+    os.listdir(view.path(f"{NAME}/v1"))
+    with hanging(own_registry):
+        for path in ("v1/unread", "v1/large"):
+            with soon(5), refused(errno.ETIMEDOUT):
+                read(view, f"{NAME}/{path}")
+    assert read(view, f"{NAME}/v1/unread") == b"unread v1"
