@@ -47,6 +47,7 @@ _HEADER = struct.Struct("<8sQI12x")  # magic, size, chunk size; byte 0 is also t
 _MAGIC = b"regfsmap"
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 _KEEP_FREE = 0.05  # of the file system, whatever the limit
+_KEEP_FREE_MOST = 1 << 30  # bytes; on a large disk that is nearly full there is still a cache
 _LOW_WATER = 0.9  # of the limit, that eviction goes down to
 
 
@@ -240,7 +241,7 @@ class BlobCache:
         return shutil.disk_usage(self.directory).free
 
     def _reserve(self) -> int:
-        return int(shutil.disk_usage(self.directory).total * _KEEP_FREE)
+        return min(int(shutil.disk_usage(self.directory).total * _KEEP_FREE), _KEEP_FREE_MOST)
 
     def _remove_abandoned(self) -> None:
         """Remove what a killed process left on its way in; nobody goes on with it."""

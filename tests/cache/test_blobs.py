@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -85,6 +86,14 @@ def test_a_cache_stays_below_its_limit(directory: Path) -> None:
     for number in range(20):
         keep(cache, content(number))
         assert cache.usage().size <= 5 * MIB
+
+
+def test_a_large_disk_that_is_nearly_full_still_has_a_cache(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = shutil._ntuple_diskusage(1000 << 30, 970 << 30, 30 << 30)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+    cache = BlobCache(directory)
+    kept = {keep(cache, content(number)) for number in range(3)}
+    assert digests(cache) == kept
 
 
 def test_an_open_blob_is_never_evicted(cache: BlobCache) -> None:
