@@ -64,6 +64,7 @@ class Catalog:
         self._ttl = ttl
         self._lock = threading.Lock()
         self._visited = set(named)
+        self._together: tuple[frozenset[str], int, frozenset[str]] = frozenset(), 0, frozenset()
         self._visited_before: frozenset[str] = names.get(_VISITED) or frozenset()
         self._answers: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
         self._denials: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
@@ -71,11 +72,16 @@ class Catalog:
         self._flights: SingleFlight[tuple[str, ...], Any] = SingleFlight()
 
     def repositories(self) -> frozenset[str]:
-        """The repositories that there are; without a catalog, those named and those visited, also by other mounts."""
+        """The repositories that there are; without a catalog, those named and those visited, also by other mounts.
+
+        The same object as long as nothing changed.
+        """
         listed = self._listed()
         with self._lock:
-            visited = frozenset(self._visited)
-        return visited | (self._visited_before if listed is None else listed)
+            base = self._visited_before if listed is None else listed
+            if self._together[0] is not base or self._together[1] != len(self._visited):
+                self._together = base, len(self._visited), base | self._visited
+            return self._together[2]
 
     def _listed(self) -> frozenset[str] | None:
         def ask(_: object) -> frozenset[str] | None:

@@ -7,7 +7,7 @@ is not used, and its blob goes by its digest.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -174,9 +174,10 @@ class Tree:
         self.is_one_repository = (
             isinstance(root, Directory) and root.is_repository
         )  # one repository: nothing nested is shown
-        self._lock = threading.Lock()  # of the two below
+        self._lock = threading.Lock()  # of the three below
         self._made: set[Path] = set()  # directories that hold nothing the registry knows of
         self._files: LRUCache[str, Files] = LRUCache(256)
+        self._below: tuple[frozenset[str], Mapping[str, set[str]]] = (frozenset(), {})
 
     def resolve(self, path: Path) -> Entry | None:
         """What is at *path*; None when nothing is."""
@@ -262,8 +263,10 @@ class Tree:
         if named is not None:
             return self._named(directory, *named) or self._in_made(directory, name, path)
         full = _join(directory.name, name)
-        if not self.is_one_repository and is_component(name) and self._is_namespace(full):
-            return Directory(full, full in self._catalog.repositories())
+        if not self.is_one_repository and is_component(name):
+            repositories, below = self._names()
+            if full in repositories or full in below:
+                return Directory(full, full in repositories)
         if directory.is_repository and is_alias(name) and name in (self._catalog.aliases(directory.name) or ()):
             return Alias(directory.name, name)
         if not self.is_one_repository and is_component(name) and self._catalog.has_repository(full):
@@ -278,8 +281,20 @@ class Tree:
         self._catalog.visited(repository)
         return Alias(repository, right, pinned=is_digest(right))
 
-    def _is_namespace(self, full: str) -> bool:
-        return any(name == full or name.startswith(full + "/") for name in self._catalog.repositories())
+    def _names(self) -> tuple[frozenset[str], Mapping[str, set[str]]]:
+        """The repositories; and for each start of their names, what comes below it."""
+        repositories = self._catalog.repositories()
+        with self._lock:
+            if self._below[0] is repositories:
+                return self._below
+        below: dict[str, set[str]] = {}
+        for repository in repositories:
+            parts = repository.split("/")
+            for length, part in enumerate(parts):
+                below.setdefault("/".join(parts[:length]), set()).add(part)
+        with self._lock:
+            self._below = (repositories, below)
+        return repositories, below
 
     def _in_folder(self, folder: Folder, name: str, path: Path) -> Entry | None:
         alias, manifest, inside = folder.alias, folder.manifest, (*folder.prefix, name)
@@ -350,27 +365,18 @@ class Tree:
                     yield name, child
 
     def _listed_in_directory(self, directory: Directory) -> Iterator[tuple[str, Entry]]:
-        nested = {} if self.is_one_repository else self._nested(directory.name)
-        for name, below in sorted(nested.items()):
+        repositories, below = self._names()
+        nested: set[str] = set() if self.is_one_repository else below.get(directory.name, set())
+        for name in sorted(nested):
             full = _join(directory.name, name)
-            is_repository_too = full in self._catalog.repositories()
+            is_repository_too = full in repositories
             yield name, Directory(full, is_repository_too)
-            if is_repository_too and below:  # aliases that a nested repository of the same name hides
-                for alias in sorted(below & (self._catalog.aliases(full) or frozenset())):
+            if is_repository_too and full in below:  # aliases that a nested repository of the same name hides
+                for alias in sorted(below[full] & (self._catalog.aliases(full) or frozenset())):
                     yield f"{name}:{alias}", Alias(full, alias)
         if directory.is_repository:
-            for alias in sorted((self._catalog.aliases(directory.name) or frozenset()) - nested.keys()):
+            for alias in sorted((self._catalog.aliases(directory.name) or frozenset()) - nested):
                 yield alias, Alias(directory.name, alias)
-
-    def _nested(self, name: str) -> dict[str, frozenset[str]]:
-        """The names below a part of repository names, each with the names below it."""
-        start = f"{name}/" if name else ""
-        below: dict[str, set[str]] = {}
-        for repository in self._catalog.repositories():
-            if repository.startswith(start) and repository != name:
-                first, *rest = repository[len(start) :].split("/")
-                below.setdefault(first, set()).update(rest[:1])
-        return {first: frozenset(rest) for first, rest in below.items()}
 
 
 def _join(name: str, more: str) -> str:

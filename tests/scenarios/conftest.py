@@ -17,13 +17,15 @@ NewView = Callable[..., View]
 KINDS: dict[str, type[View]] = {"direct": Direct, "mounted": Mounted}
 
 
-@pytest.fixture(scope="session")
-def registry(lab: Lab) -> Registry:
-    """The scenarios' own registry."""
-    return lab.start("plain")
+@pytest.fixture(scope="module")
+def registry(lab: Lab) -> Iterator[Registry]:
+    """A registry of each module's own: asking for names takes the longer, the more there are."""
+    started = lab.start("plain")
+    yield started
+    started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def foreign(registry: Registry) -> Iterator[Foreign]:
     """A foreign client of the registry."""
     client = Foreign(registry)
@@ -45,7 +47,7 @@ def repository(repository: str) -> str:
     return repository.replace("/", "-")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def direct_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     """The filesystem itself, of the whole registry."""
     view = Direct(tmp_path_factory.mktemp("direct"), registry.url)
@@ -53,7 +55,7 @@ def direct_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) ->
     view.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mounted_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     """A mount of the whole registry."""
     view = Mounted(tmp_path_factory.mktemp("mounted"), registry.url)
