@@ -92,6 +92,7 @@ class Graph:
 
     def close(self) -> None:
         """Stop transfers and close connections."""
+        self.publisher.close()
         self.fetcher.close()
         self.remote.close()
 

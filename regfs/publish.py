@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -35,6 +36,7 @@ from regfs.tree import files_of
 log = logging.getLogger(__name__)
 
 _BAD_REQUEST = 400
+_SENT_AHEAD = 4  # files at a time
 _CANNOT_DELETE = frozenset({400, 404, 405, 415, 501})
 
 
@@ -76,8 +78,19 @@ class Publisher:
         self._lock = threading.Lock()
         self._aliases: dict[tuple[str, str], _Alias] = {}
         self._homes: dict[str, set[str]] = {}  # digest → repositories that are known to have it
+        self._ahead = ThreadPoolExecutor(_SENT_AHEAD, "regfs-send")
         self._doubted: set[str] = set()  # digests that the registry says it has and could not serve
         self._configs: SingleFlight[str, None] = SingleFlight()
+
+    def written(self, staged: Staged) -> None:
+        """Note that a file has grown: a large one is sent while it is written; it gets its name when it is closed."""
+        send = staged.sending_ahead(self._remote.upload_ahead)
+        if send is not None:
+            self._ahead.submit(send)
+
+    def close(self) -> None:
+        """Send nothing more ahead."""
+        self._ahead.shutdown(wait=False, cancel_futures=True)
 
     def publish(self, staged: Staged) -> None:
         """Push a written file and give it its name; returns when the registry has both.

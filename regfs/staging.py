@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from regfs.registry.remote import Remote
+from regfs.registry.upload import AHEAD_PIECE, UploadAhead
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +143,8 @@ class Staged:
         self.size = 0
         self.digest: str | None = None  # of the version that the registry has
         self.mtime_ns = time.time_ns()
+        self._ahead: UploadAhead | None = None
+        self._may_send_ahead = again is None  # a new file, written in order so far
         if again is not None:
             self.size, self.mtime_ns, self._version = again.size, again.mtime_ns, 1
 
@@ -160,6 +163,22 @@ class Staged:
         """Whether the file is as new: nothing written, nothing pushed."""
         return self.size == 0 and self.digest is None
 
+    def sending_ahead(self, begin: Callable[[str], UploadAhead]) -> Callable[[], None] | None:
+        """What to do, in another thread, to send a large file while it is being written; None when it is nothing.
+
+        :param begin: starts the upload to a repository
+        """
+        written = self._hashed
+        if not self._may_send_ahead or written is None or written < AHEAD_PIECE:
+            return None
+        with self._lock:
+            if self._ahead is None:
+                self._ahead = begin(self.target.repository)
+            ahead = self._ahead
+        if not ahead.claims(written):
+            return None
+        return lambda: ahead.send(_Piece(self._fd, 0, written))
+
     def touch(self) -> None:
         """Count the file as changed: a new empty file is worth a push."""
         with self._lock:
@@ -168,6 +187,8 @@ class Staged:
     def aim(self, target: Target) -> None:
         """Change what the file is meant to be."""
         with self._lock:
+            if target.repository != self.target.repository:
+                self._may_send_ahead = False
             self.target = target
             if self.is_dirty:
                 self._write_down()
@@ -177,6 +198,7 @@ class Staged:
 
         :param read_into: reads at an offset into a buffer and returns how many bytes
         """
+        self._may_send_ahead = False  # it is there for a part of it to be written over
         buffer = memoryview(bytearray(_COPY))
         offset = 0
         while count := read_into(buffer, offset):
@@ -208,7 +230,7 @@ class Staged:
                 self._hasher.update(data)
                 self._hashed += len(data)
             elif self._hashed is not None and offset < self._hashed:
-                self._hashed = None
+                self._hashed, self._may_send_ahead = None, False
 
     def truncate(self, size: int) -> None:
         """Cut the file, or lengthen it with zeros."""
@@ -216,6 +238,8 @@ class Staged:
             self._change()
             os.ftruncate(self._fd, size)
             self.size = size
+            if self._hashed is not None and size < self._hashed and self._ahead is not None:
+                self._may_send_ahead = False
             if size == 0:
                 self._hasher, self._hashed, self._broken = hashlib.sha256(), 0, None
             elif self._hashed is not None and size < self._hashed:
@@ -237,10 +261,30 @@ class Staged:
             raise OSError(self._broken.errno, f"not published, a write failed: {self._broken.strerror}")
         while True:
             digest, size, version = self._digest()
-            if not have(digest):
+            if have(digest):
+                self._cancel_ahead()
+            elif not self._finish_ahead(_Piece(self._fd, 0, size), digest):
                 remote.push_blob(self.target.repository, _Piece(self._fd, 0, size), digest)
             if version == self._version:
                 return digest, size, version
+
+    def _finish_ahead(self, content: _Piece, digest: str) -> bool:
+        """Complete what was sent while the file was written; False when it has to be sent as a whole."""
+        with self._lock:
+            ahead, self._ahead = self._ahead, None
+            in_order, self._may_send_ahead = self._may_send_ahead, False
+        if ahead is None:
+            return False
+        if not in_order:
+            ahead.cancel()
+            return False
+        return ahead.finish(content, digest)
+
+    def _cancel_ahead(self) -> None:
+        with self._lock:
+            ahead, self._ahead, self._may_send_ahead = self._ahead, None, False
+        if ahead is not None:
+            ahead.cancel()
 
     def _digest(self) -> tuple[str, int, int]:
         with self._lock:
@@ -264,6 +308,7 @@ class Staged:
 
         :param adopt: takes a file over whose bytes the registry has
         """
+        self._cancel_ahead()
         if not self.is_dirty:
             if adopt is not None and self.digest is not None:
                 adopt(self.digest, self._directory / _DATA)

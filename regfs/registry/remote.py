@@ -33,7 +33,7 @@ from regfs.registry.transport import (
     check_status,
     read_into,
 )
-from regfs.registry.upload import Content, upload
+from regfs.registry.upload import Content, PiecewiseUpload, UploadAhead, upload
 
 NOT_MODIFIED = 304
 _PARTIAL = 206
@@ -251,6 +251,10 @@ class Remote:
         :raises requests.RequestException: when it could not be, also after some tries
         """
         upload(self._dxf(repository), content, digest)
+
+    def upload_ahead(self, repository: str) -> UploadAhead:
+        """An upload that can begin before its content is complete."""
+        return UploadAhead(lambda: PiecewiseUpload(self._dxf(repository)))
 
     def source(self, repository: str, digest: str) -> MirroredSource:
         """Where the bytes of a blob come from."""

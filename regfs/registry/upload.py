@@ -9,17 +9,28 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 from urllib.parse import urljoin
 
 from regfs.registry.client import DXF
+from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import BLOB_MEDIA_TYPE
-from regfs.registry.transport import NOT_FOUND, TRANSIENT, ConnectionFailed, HTTPError, Response, Timeout, rewind
+from regfs.registry.transport import (
+    NOT_FOUND,
+    TRANSIENT,
+    ConnectionFailed,
+    HTTPError,
+    RequestException,
+    Response,
+    Timeout,
+    rewind,
+)
 
 log = logging.getLogger(__name__)
 
 PIECE = 64 << 20  # bytes of a large blob that one request sends, once sending it whole has failed
+AHEAD_PIECE = 16 << 20  # bytes that one request sends of a file that is still being written
 _ATTEMPTS = 4  # in a row without progress
 _TYPE = {"Content-Type": BLOB_MEDIA_TYPE}
 
@@ -69,7 +80,7 @@ def _send_again(dxf: DXF, content: Content | bytes, digest: str) -> None:
     if isinstance(content, bytes) or len(content) <= PIECE:
         _send_whole(dxf, content, digest)
     else:
-        _InPieces(dxf, content).send(digest)
+        PiecewiseUpload(dxf).finish(content, digest)
 
 
 def _start(dxf: DXF) -> Response:
@@ -81,20 +92,23 @@ def _put(dxf: DXF, started: Response, content: Content | bytes, digest: str) -> 
     dxf._base_request("put", dxf._upload_url(started, digest), data=content, headers=_TYPE)
 
 
-class _InPieces:
-    """One upload session and how far it has come."""
+class PiecewiseUpload:
+    """An upload in pieces, which can begin before its content is complete. For one thread at a time."""
 
-    def __init__(self, dxf: DXF, content: Content) -> None:
+    def __init__(self, dxf: DXF) -> None:
         self._dxf = dxf
-        self._content = content
         self._session = _start(dxf)
         self._offset = 0
 
-    def send(self, digest: str) -> None:
-        furthest, failures = 0, 0
-        while self._offset < len(self._content):
+    def send(self, content: Content, end: int, piece: int = PIECE) -> None:
+        """Send the bytes of *content* up to *end* that were not sent yet, going on after failures that pass.
+
+        :raises requests.RequestException: when it could not be done, also after some tries
+        """
+        furthest, failures = self._offset, 0
+        while self._offset < end:
             try:
-                self._send_piece()
+                self._send_piece(content, min(self._offset + piece, end))
             except (ConnectionFailed, Timeout, HTTPError) as error:
                 failures += 1
                 if not is_transient(error) or failures >= _ATTEMPTS:
@@ -103,12 +117,25 @@ class _InPieces:
                 self._resume()
             if self._offset > furthest:
                 furthest, failures = self._offset, 0
+
+    def finish(self, content: Content, digest: str) -> None:
+        """Send the rest, and make it all the blob *digest*.
+
+        :raises requests.RequestException: when it could not be done
+        """
+        self.send(content, len(content))
         _put(self._dxf, self._session, b"", digest)
 
-    def _send_piece(self) -> None:
-        end = min(self._offset + PIECE, len(self._content))
+    def cancel(self) -> None:
+        """Let the registry forget what was sent."""
+        try:
+            self._dxf._base_request("delete", self._location())
+        except (RequestException, DXFError):
+            log.debug("an upload was not cancelled; the registry purges it by itself")
+
+    def _send_piece(self, content: Content, end: int) -> None:
         headers = {**_TYPE, "Content-Range": f"{self._offset}-{end - 1}"}
-        data = self._content.piece(self._offset, end)
+        data = content.piece(self._offset, end)
         self._session = self._dxf._base_request("patch", self._location(), data=data, headers=headers)
         self._offset = end
 
@@ -124,6 +151,73 @@ class _InPieces:
 
     def _location(self) -> str:
         return urljoin(self._session.url, self._session.headers["Location"])
+
+
+class UploadAhead:
+    """A large file's upload while it is still being written, by a thread of its own. Thread-safe.
+
+    Nothing waits for it but :meth:`finish`; when anything goes wrong with it, the file is pushed as if it had never
+    begun.
+
+    :param begin: starts the upload
+    """
+
+    def __init__(self, begin: Callable[[], PiecewiseUpload]) -> None:
+        self._begin = begin
+        self._upload: PiecewiseUpload | None = None
+        self._changed = threading.Condition()
+        self._busy = False
+        self._sent = 0
+        self._failed = False
+
+    def claims(self, written: int) -> bool:
+        """Whether there is something to send of a file of which so many bytes are written; :meth:`send` must follow."""
+        if self._busy or self._failed or written - self._sent < AHEAD_PIECE:
+            return False
+        with self._changed:
+            if self._busy:
+                return False
+            self._busy = True
+            return True
+
+    def send(self, content: Content) -> None:
+        """Send the whole pieces of what is written."""
+        end = len(content) // AHEAD_PIECE * AHEAD_PIECE
+        try:
+            if self._upload is None:
+                self._upload = self._begin()
+            self._upload.send(content, end, AHEAD_PIECE)
+        except (RequestException, DXFError, KeyError) as error:
+            log.info("an upload ahead of close failed: %s", type(error).__name__)
+            self._failed = True
+        finally:
+            with self._changed:
+                self._sent, self._busy = end, False
+                self._changed.notify_all()
+
+    def finish(self, content: Content, digest: str) -> bool:
+        """Send the rest and make it all the blob *digest*; returns whether that was done."""
+        self._wait()
+        if self._upload is None or self._failed:
+            return False
+        try:
+            self._upload.finish(content, digest)
+        except (RequestException, DXFError, KeyError) as error:
+            log.info("%s: an upload ahead of close failed at its end: %s", digest, type(error).__name__)
+            self.cancel()
+            return False
+        return True
+
+    def cancel(self) -> None:
+        """Let the registry forget what was sent: it is not needed, or was written over since."""
+        self._failed = True
+        self._wait()
+        if self._upload is not None:
+            self._upload.cancel()
+
+    def _wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
 
 
 def has_blob(dxf: DXF, digest: str) -> bool:
