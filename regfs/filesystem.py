@@ -248,7 +248,9 @@ class Filesystem:
         """Write bytes; returns how many."""
         writing = self._written(handle)
         self._copy_up(writing)
-        return writing.file.write(data, offset)
+        count = writing.file.write(data, offset)
+        self._publisher.written(writing.file)
+        return count
 
     def truncate(self, path: str, size: int, handle: int | None = None) -> None:
         """Cut or lengthen a file to *size* bytes. When nobody has it open for writing it is pushed at once."""
