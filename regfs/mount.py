@@ -150,7 +150,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
                 big_writes=True,
                 atomic_o_trunc=True,
                 hard_remove=True,
-                default_permissions=True,
+                default_permissions=options.allow_other,  # alone, a user needs no check: it would be a getattr per step
                 ro=options.read_only,
                 allow_other=options.allow_other,
             )
