@@ -43,6 +43,7 @@ CHUNK = 1 << 20  # bytes; random ranges cost the same for 4 KiB as for 1 MiB
 MEMORY = 32 << 20  # bytes of one blob that are kept in memory when the disk is full
 SMALL = 8 << 20  # bytes; up to here a blob is fetched whole and verified before its first byte is served
 _COPY = 1 << 20
+_ASK_EVERY = 16 << 20  # bytes added between two looks at the disk's free space
 _HEADER = struct.Struct("<8sQI12x")  # magic, size, chunk size; byte 0 is also the publisher's lock
 _MAGIC = b"regfsmap"
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
@@ -86,9 +87,10 @@ class BlobCache:
         self._partial = directory / "partial"
         _private_directory(self._blobs)
         _private_directory(self._partial)
-        self._lock = threading.Lock()  # of the two numbers below
+        self._lock = threading.Lock()  # of the three numbers below
         self._used = self._measured()
         self._added = 0
+        self._unasked = 0  # bytes added since the disk was asked for its free space
         self.limit = (self._free() + self._used) // 2 if limit is None else limit
         self._remove_abandoned()
 
@@ -180,7 +182,11 @@ class BlobCache:
         with self._lock:
             self._used += size
             self._added += size
-            too_much = self._used > self.limit or self._added > self.limit // 20 or self._free() < self._reserve()
+            self._unasked += size
+            too_much = self._used > self.limit or self._added > self.limit // 20
+            if self._unasked >= _ASK_EVERY:  # not at each chunk: it is a system call
+                self._unasked = 0
+                too_much = too_much or self._free() < self._reserve()
             if too_much:
                 self._added = 0
         if too_much:

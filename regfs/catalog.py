@@ -33,7 +33,8 @@ Value = TypeVar("Value")
 _MISSING = 5.0  # seconds that what is not there is remembered, at most
 _UNREACHABLE = 5.0  # seconds between tries while stale answers are served
 _OUTAGE = 60.0  # seconds without a stale answer after which the next one is of another outage
-_MANIFEST_MEMORY = 64 << 20  # bytes of manifests kept parsed
+_MANIFEST_MEMORY = 64 << 20  # bytes of manifests kept parsed, and what is made of them
+_PARSED = 6  # times its bytes that a parsed manifest takes, about
 _CATALOG = ("catalog",)
 _VISITED = ("visited",)
 _NAMES = 100_000  # answers kept of each kind
@@ -68,7 +69,9 @@ class Catalog:
         self._visited_before: frozenset[str] = names.get(_VISITED) or frozenset()
         self._answers: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
         self._denials: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
-        self._manifests: LRUCache[str, Manifest | Index] = LRUCache(_MANIFEST_MEMORY, lambda m: len(m.content) + 1024)
+        self._manifests: LRUCache[str, Manifest | Index] = LRUCache(
+            _MANIFEST_MEMORY, lambda m: _PARSED * len(m.content) + 1024
+        )
         self._flights: SingleFlight[tuple[str, ...], Any] = SingleFlight()
 
     def repositories(self) -> frozenset[str]:
@@ -214,7 +217,7 @@ class Catalog:
 
     def _keep(self, manifest: Manifest | Index) -> str:
         with self._lock:
-            if len(manifest.content) < _MANIFEST_MEMORY // 4:
+            if _PARSED * len(manifest.content) + 1024 < _MANIFEST_MEMORY:
                 self._manifests[manifest.digest] = manifest
         if manifests.digest_of(manifest.content, manifest.digest) == manifest.digest:  # schema 1 has another digest
             self._cache.add(manifest.digest, manifest.content)

@@ -32,7 +32,7 @@ from regfs.registry.transport import ConnectionFailed, Offline, Timeout, Transfe
 log = logging.getLogger(__name__)
 
 _WINDOW = 64  # chunks that a window grows to
-_PIECE = 4  # chunks that one request ahead of the reader asks for, at most
+_REQUEST, _LAST_REQUEST = 4, 16  # chunks that one request ahead of the reader asks for: more when they come fast
 _AHEAD = 8  # requests ahead of readers at a time, all handles together
 _DEMANDED = 4  # requests that a reader waits for at a time
 _ATTEMPTS = 5  # in a row without a byte
@@ -40,6 +40,7 @@ _SILENCES = 2  # in a row without a byte, where each is a whole timeout
 _PATIENCE = 30.0  # seconds that another process may bring no chunk before it is taken for stopped
 _POLL = 0.02  # seconds between looks at what another process has brought
 _NEAR = 4 << 20  # bytes; the kernel's reads, up to twelve at once, arrive out of order by less
+_SOON = 0.005  # seconds
 _FIRST_PIECE, _LAST_PIECE = 64 << 10, CHUNK  # bytes read from the network at a time: small when slow, large when fast
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -243,11 +244,33 @@ class _Transfer:
         return self.window is None or self.window.turns == self.turn
 
 
+def _next_request(chunks: int, took: float) -> int:
+    """How many chunks to ask for next, when a request for *chunks* took so many seconds.
+
+    Measured on loopback: the registry spends 1.1 s of CPU on 1 GiB in requests of 4 chunks, 0.65 s in those of 16.
+    On a slow link the window is better spent on more requests at once.
+    """
+    return min(_LAST_REQUEST, chunks * 2) if took < 0.05 else max(_REQUEST, chunks // 2) if took > 0.2 else chunks
+
+
 def _next_piece(piece: int, took: float) -> int:
     """How many bytes to read next, when reading *piece* bytes took so many seconds."""
     if took < 0.005:
         return min(_LAST_PIECE, piece * 2)
     return max(_FIRST_PIECE, piece // 2) if took > 0.1 else piece
+
+
+def _read(body: Body, buffer: memoryview, until: float) -> int:
+    """Read until the buffer is full, the body ends or it is late; each return costs a write and a wake-up."""
+    count = body.read_into(buffer)
+    more = count
+    while more and count < len(buffer) and monotonic() < until:
+        try:
+            more = body.read_into(buffer[count:])
+        except (ConnectionFailed, Timeout):
+            break  # what came before counts; the next read fails again
+        count += more
+    return count
 
 
 class _LazyReader:
@@ -287,6 +310,7 @@ class _Download:
         self._storage = storage
         self._left: list[SparseBlob] = []
         self._source = source
+        self._request = _REQUEST
         self._ranges = True  # whether the registry heeds ranges, as far as is known
         self._ended = ended
         self._changed = threading.Condition()
@@ -398,7 +422,7 @@ class _Download:
         if first > window.reached + 1 + ahead // 2:
             return  # half of the window is still ahead: asking for the rest now would be many small requests
         window.fetched = last + 1
-        piece = _PIECE if self.size > SMALL else _WINDOW
+        piece = self._request if self.size > SMALL else _WINDOW
         while first <= last:
             missing = self._storage.missing(first, last)
             if missing is None:
@@ -468,7 +492,10 @@ class _Download:
             if not transfer.claimed and self._ranges:
                 self._claim(transfer)
             if transfer.claimed:
+                began = monotonic()
                 self._transfer(transfer)
+                if len(transfer.claimed) >= self._request:
+                    self._request = _next_request(self._request, monotonic() - began)
         except Exception as error:  # noqa: BLE001 - it is handed to whoever waits for the bytes
             self._fail(transfer, error)
         finally:
@@ -537,7 +564,7 @@ class _Download:
             start = transfer.position % CHUNK
             in_buffer = first <= transfer.position - start  # the whole chunk, not only what came after a cut
             began = monotonic()
-            count = body.read_into(buffer[start : start + piece])
+            count = _read(body, buffer[start : start + piece], began + _SOON)
             if not count:
                 return
             piece = _next_piece(piece, monotonic() - began)

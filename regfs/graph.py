@@ -76,8 +76,8 @@ class Graph:
         names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
-        self.publisher = Publisher(self.remote, self.catalog, options.state_dir / "locks")
         self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))
+        self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
         self.filesystem = Filesystem(
             self.tree, self.catalog, self.cache, self.fetcher, self.publisher, self.journal, options.read_only
         )

@@ -15,7 +15,7 @@ import mimetypes
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,8 +30,8 @@ from regfs.registry.remote import Remote
 from regfs.registry.transport import HTTPError
 from regfs.singleflight import SingleFlight
 from regfs.staging import Staged, Target
+from regfs.tree import Files
 from regfs.tree import Path as TitlePath
-from regfs.tree import files_of
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,14 @@ class Publisher:
     Locks, outermost first: an alias's ``turn`` and its file lock (the ones that are held across the network),
     ``_lock``.
 
+    :param files: names the blobs of a manifest
     :param locks: a directory for files by which the user's mounts on this machine take turns
     """
 
-    def __init__(self, remote: Remote, catalog: Catalog, locks: Path) -> None:
+    def __init__(self, remote: Remote, catalog: Catalog, files: Callable[[Manifest], Files], locks: Path) -> None:
         self._remote = remote
         self._catalog = catalog
+        self._files = files
         self._locks = locks
         locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
@@ -203,7 +205,8 @@ class Publisher:
             raise Refused(errno.EROFS, f"{repository}:{alias} is multi-platform; its files cannot be changed")
         if old is not None and not old.writable:
             raise Refused(errno.EROFS, f"{repository}:{alias} is a signed schema 1 manifest; it cannot be changed")
-        content = edited(old, files)
+        present = self._files(old).blobs if old is not None else {}
+        content = edited(old, present, files)
         if content is None:
             return
         if len(content) > manifests.MAX_BYTES:
@@ -297,18 +300,23 @@ class Publisher:
             raise
 
 
-def edited(old: Manifest | None, files: dict[TitlePath, Descriptor | None]) -> bytes | None:
-    """The manifest *old*, or a new one, with *files* changed; None when that changes nothing."""
+def edited(
+    old: Manifest | None, present: Mapping[TitlePath, Descriptor], files: Mapping[TitlePath, Descriptor | None]
+) -> bytes | None:
+    """The manifest *old*, or a new one, with *files* changed; None when that changes nothing.
+
+    :param present: the files that *old* has
+    """
     content = old.content if old is not None else manifests.new_artifact(rfc3339(time.time_ns()))
-    present = files_of(old).blobs if old is not None else {}
     remove: set[Descriptor] = set()
     add: dict[Descriptor, Descriptor | None] = {}
     for path, wanted in files.items():
         place = present.get(path)
-        if wanted is None:
+        titled = None if wanted is None else _titled(wanted, path)
+        if titled is None:
             remove.update([place] if place is not None else [])
-        elif place is None or _titled(wanted, path) != place:
-            add[_titled(wanted, path)] = place
+        elif titled != place:
+            add[titled] = place
     if old is not None and not remove and not add:
         return None
     return manifests.edit_layers(content, frozenset(remove), add)

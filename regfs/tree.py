@@ -22,6 +22,7 @@ _MANIFEST = "manifest.json"
 _CONFIG = "config.json"
 _OCI_BLOBS = "blobs"
 MAX_NAME = 255  # bytes of one component, NAME_MAX
+_FILES = 200_000  # names of files kept in memory, of all manifests together; the largest manifest has half of that
 
 Path = tuple[str, ...]
 
@@ -176,7 +177,7 @@ class Tree:
         )  # one repository: nothing nested is shown
         self._lock = threading.Lock()  # of the three below
         self._made: set[Path] = set()  # directories that hold nothing the registry knows of
-        self._files: LRUCache[str, Files] = LRUCache(256)
+        self._files: LRUCache[str, Files] = LRUCache(_FILES, lambda files: len(files.blobs) + 1)
         self._below: tuple[frozenset[str], Mapping[str, set[str]]] = (frozenset(), {})
 
     def resolve(self, path: Path) -> Entry | None:
