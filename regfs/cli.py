@@ -224,11 +224,12 @@ def _connection(reference: Reference, given: dict[str, Any]) -> Connection:
 def _credential(reference: Reference, username: str | None) -> Callable[[str, str], Credential | None]:
     environment = {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
     given = None if username is None else Credential(username, _password())
+    kept = credentials.Credentials(environment)
 
     def credential(host: str, repository: str) -> Credential | None:
         if given is not None and host == reference.host:
             return given
-        return credentials.find(environment, host, repository)
+        return kept.find(host, repository)
 
     return credential
 

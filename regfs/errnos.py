@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +14,15 @@ from regfs.registry.exceptions import (
     DXFUnauthorizedError,
 )
 from regfs.registry.manifest import InvalidManifest
-from regfs.registry.transport import ConnectionFailed, HTTPError, RequestException, SSLError, Timeout, TransferCut
+from regfs.registry.transport import (
+    ConnectionFailed,
+    HTTPError,
+    RequestException,
+    SSLError,
+    Timeout,
+    TransferCut,
+    without_queries,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +48,6 @@ _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (RequestException, errno.EIO),
     (UnicodeError, errno.EILSEQ),
 )
-_QUERY = re.compile(r"\?[^\s'\")>]+")
 _ORDINARY = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENODATA, errno.EISDIR, errno.ENOTDIR})
 
 
@@ -58,7 +64,7 @@ def errno_of(error: Exception) -> int:
 def told(error: Exception) -> str:
     """What *error* says, without the queries of addresses: redirects are signed there."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return _QUERY.sub("?…", text)
+    return without_queries(text)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from regfs.singleflight import SingleFlight
 
 CATALOG_SCOPE = "registry:catalog:*"
 _PART = re.compile(r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*(=)\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?""")
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # what a header can have
 _DEFAULT_LIFETIME = 60.0  # seconds; the token specification's default where expires_in is missing
 _MAX_LIFETIME = 86400.0  # seconds
 _MARGIN = 10.0  # seconds before its expiry that a token is no longer used
@@ -80,14 +81,14 @@ def scopes_for(bearer: Mapping[str, str], repository: str | None, actions: Seque
 
 
 def token_in(document: object) -> str:
-    """The token of a token server's answer: ``access_token`` when present and not empty, else ``token``.
+    """The token of a token server's answer: ``access_token`` when present and usable in a header, else ``token``.
 
     :raises DXFUnauthorizedError: when there is none
     """
     if isinstance(document, dict):
         for name in ("access_token", "token"):
             value = document.get(name)
-            if isinstance(value, str) and value:
+            if isinstance(value, str) and _TOKEN.fullmatch(value):
                 return value
     raise DXFUnauthorizedError
 
@@ -131,6 +132,7 @@ class Access:
 class _Held:
     header: str = field(repr=False)
     expires: float  # time.monotonic()
+    bearer: Mapping[str, str] = field(default_factory=dict)  # the challenge that it answers
 
 
 def _form(bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential) -> dict[str, str]:
@@ -171,6 +173,17 @@ class Authorizer:
             held = self._held.get(access)
         return held.header if held and time.monotonic() < held.expires else None
 
+    def ready(self, access: Access) -> str | None:
+        """As :meth:`header`, but what is about to expire is renewed, before a request is sent only to be refused."""
+        with self._lock:
+            held = self._held.get(access)
+        if held is None or time.monotonic() < held.expires or not held.bearer:
+            return self.header(access)
+        try:
+            return self._renewals.do(access, lambda: self._renewed(access, {"bearer": held.bearer}))
+        except Exception:  # noqa: BLE001 - the request itself will tell what is wrong
+            return None
+
     def renew(self, access: Access, challenge: str, refused: str | None) -> str:
         """A header value other than the *refused* one, for a request that got a 401.
 
@@ -194,7 +207,7 @@ class Authorizer:
             return self._token(access, challenges["bearer"], credential)
         if "basic" not in challenges or credential is None or credential.refresh_token:
             raise DXFUnauthorizedError
-        return self._hold(access, credential.header(), float("inf"))
+        return self._hold(access, _Held(credential.header(), float("inf")))
 
     def _token(self, access: Access, bearer: Mapping[str, str], credential: Credential | None) -> str:
         scopes = scopes_for(bearer, access.repository or None, None)
@@ -207,9 +220,9 @@ class Authorizer:
             document = self._ask(token_url(bearer, scopes), headers, None)
         lifetime = _lifetime(document)
         expires = time.monotonic() + lifetime - min(_MARGIN, lifetime / 5)
-        return self._hold(access, f"Bearer {token_in(document)}", expires)
+        return self._hold(access, _Held(f"Bearer {token_in(document)}", expires, bearer))
 
-    def _hold(self, access: Access, header: str, expires: float) -> str:
+    def _hold(self, access: Access, held: _Held) -> str:
         with self._lock:
-            self._held[access] = _Held(header, expires)
-        return header
+            self._held[access] = held
+        return held.header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from regfs.registry.transport import (
     SSLError,
     Timeout,
 )
+
+log = logging.getLogger(__name__)
 
 _DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
@@ -58,6 +61,9 @@ def connect(reference: Reference, connection: Connection) -> Remote:
     """
     if connection.offline:
         return Remote(_DOCKER_HUB.get(reference.host, reference.host), connection.insecure, OfflineTransport())
+    if not connection.certificates.verify:
+        log.warning("certificates are not verified: whoever is in the network can be %s, and be told its password",
+                    reference.host)  # fmt: skip
     mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
     failure: CannotConnect | None = None
     for insecure in _schemes(reference, connection.insecure):

@@ -31,20 +31,36 @@ class CredentialsUnusable(Exception):
     """A credentials file, or a helper program, cannot be used; the text is one line that says which and why."""
 
 
-def find(environment: Mapping[str, str], host: str, repository: str = "") -> Credential | None:
-    """The credential for *repository* at *host*, from the first of the user's files that has one.
-
-    In a file a ``credHelpers`` program goes before the ``auths``, the most specific of them first, and ``credsStore``
-    comes last.
+class Credentials:
+    """What is in the user's files, read anew each time; each thing that is wrong with them is one warning.
 
     :param environment: the process environment; says where the files are
     """
-    for path in files(environment):
-        document = _load(path)
-        found = _in_document(document, environment, host, repository)
-        if found is not None:
-            return found
-    return None
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._warned: set[str] = set()
+
+    def find(self, host: str, repository: str = "") -> Credential | None:
+        """The credential for *repository* at *host*, from the first of the files that has one.
+
+        In a file a ``credHelpers`` program goes before the ``auths``, the most specific of them first, and
+        ``credsStore`` comes last.
+        """
+        for path in files(self._environment):
+            try:
+                found = _in_document(_load(path), self._environment, host, repository)
+            except CredentialsUnusable as error:
+                self._warn(str(error))
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s; it is left out", text)
 
 
 def files(environment: Mapping[str, str]) -> Iterator[Path]:
@@ -64,14 +80,19 @@ def _docker_file(environment: Mapping[str, str]) -> Path:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    """What is in a file; nothing when it is not there.
+
+    :raises CredentialsUnusable: when it cannot be read
+    """
     try:
         document = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        log.warning("%s: cannot be read as a credentials file (%s); it is left out", path, type(error).__name__)
-        return {}
-    return document if isinstance(document, dict) else {}
+        raise CredentialsUnusable(f"{path}: cannot be read as a credentials file ({type(error).__name__})") from None
+    if not isinstance(document, dict):
+        raise CredentialsUnusable(f"{path}: not a credentials file")
+    return document
 
 
 def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -116,8 +137,17 @@ def _from_entry(entry: Mapping[str, Any]) -> Credential | None:
     if not username and isinstance(entry.get("username"), str) and isinstance(entry.get("password"), str):
         username, password = entry["username"], entry["password"]
     if isinstance(token, str) and token:
-        return Credential(username, "", refresh_token=token)
-    return Credential(username, password) if username else None
+        return _sendable(Credential(username, "", refresh_token=token))
+    return _sendable(Credential(username, password)) if username else None
+
+
+def _sendable(credential: Credential) -> Credential | None:
+    """A credential that can be written in bytes: half a surrogate pair, which JSON can escape, cannot."""
+    try:
+        (credential.username + credential.password + credential.refresh_token).encode()
+    except UnicodeEncodeError:
+        return None
+    return credential
 
 
 def _decoded(value: object) -> tuple[str, str]:
@@ -136,12 +166,15 @@ def _from_helper(name: str, environment: Mapping[str, str], key: str) -> Credent
         username, secret = answer["Username"], answer["Secret"]
     except CredentialsUnusable as error:
         if "credentials not found" not in str(error):
-            log.warning("%s", error)
+            raise
         return None
-    except (ValueError, KeyError, TypeError):
-        log.warning("docker-credential-%s does not answer as a credential helper does; it is left out", name)
-        return None
-    return Credential("", "", refresh_token=secret) if username == _IDENTITY_TOKEN else Credential(username, secret)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        username = secret = None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise CredentialsUnusable(f"docker-credential-{name} does not answer as a credential helper does")
+    if username == _IDENTITY_TOKEN:
+        return _sendable(Credential("", "", refresh_token=secret))
+    return _sendable(Credential(username, secret)) if username else None
 
 
 def _helped(name: str, verb: str, environment: Mapping[str, str], text: str) -> str:
@@ -157,7 +190,7 @@ def _helped(name: str, verb: str, environment: Mapping[str, str], text: str) -> 
             [program, verb], input=text, capture_output=True, text=True, errors="replace",
             timeout=_HELPER_SECONDS, env=dict(environment), check=False,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise CredentialsUnusable(f"{program} cannot be run ({type(error).__name__}); is it installed?") from None
     if done.returncode:
         reason = "credentials not found" if "not found" in done.stdout else f"status {done.returncode}"
@@ -171,7 +204,7 @@ def store(environment: Mapping[str, str], host: str, credential: Credential) -> 
     :raises CredentialsUnusable: when it cannot be kept there
     """
     path = _file_to_write(environment)
-    document = _load_to_write(path)
+    document = _load(path)
     helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
     if isinstance(helper, str) and helper:
         text = {"ServerURL": _store_key(host), "Username": credential.username, "Secret": credential.password}
@@ -190,7 +223,7 @@ def erase(environment: Mapping[str, str], host: str) -> list[str]:
     """
     places = []
     for path in files(environment):
-        document = _load_to_write(path)
+        document = _load(path)
         helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
         if isinstance(helper, str) and helper:
             with suppress(CredentialsUnusable):
@@ -208,22 +241,6 @@ def _file_to_write(environment: Mapping[str, str]) -> Path:
     """``REGISTRY_AUTH_FILE`` where it is set, else docker's."""
     given = environment.get("REGISTRY_AUTH_FILE")
     return Path(given) if given else _docker_file(environment)
-
-
-def _load_to_write(path: Path) -> dict[str, Any]:
-    """The document to change; what cannot be read is not written over.
-
-    :raises CredentialsUnusable: when it cannot be read
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise CredentialsUnusable(f"{path}: cannot be read as a credentials file ({type(error).__name__})") from None
-    if not isinstance(document, dict):
-        raise CredentialsUnusable(f"{path}: not a credentials file")
-    return document
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

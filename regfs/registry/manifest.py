@@ -38,6 +38,7 @@ CREATED = "org.opencontainers.image.created"
 
 MAX_BYTES = 4 * 1024 * 1024  # the limit of docker-registry 2.8.2, measured: one byte more is refused
 _MAX_SIZE = 2**63 - 1
+_MAX_PARTS = 1_000_000  # objects, lists and members of JSON; 100,000 layers are 600,000
 
 
 class InvalidManifest(ValueError):
@@ -125,8 +126,15 @@ class Index:
 def load(content: bytes | str) -> dict[str, Any]:
     """Decode the JSON object that *content* is.
 
-    :raises InvalidManifest: when it is not JSON, not an object, or nested to exhaustion
+    :raises InvalidManifest: when it is not JSON, not an object, nested to exhaustion, or of so many parts that
+        decoding them would need much more memory than they have bytes
     """
+    if isinstance(content, bytes):
+        parts = content.count(b"{") + content.count(b"[") + content.count(b",")
+    else:
+        parts = content.count("{") + content.count("[") + content.count(",")
+    if parts > _MAX_PARTS:
+        raise InvalidManifest("not a manifest: of too many parts")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -29,12 +29,19 @@ def configured(environment: Mapping[str, str], host: str) -> list[Reference]:
     :param environment: the process environment; says where the user's files are
     :returns: references to whole registries; ``http`` is the scheme of one to be spoken to in plain HTTP
     """
-    found = [*_in_hosts_toml(_CONTAINERD / host / "hosts.toml")]
+    found = [mirror for path in _hosts_toml(environment, host) for mirror in _in_hosts_toml(path)]
     for path in _registries_conf(environment):
         if path.exists():
             found += _in_registries_conf(path, host)
             break
     return list(dict.fromkeys(mirror for mirror in found if mirror.host != host))
+
+
+def _hosts_toml(environment: Mapping[str, str], host: str) -> Iterator[Path]:
+    """The user's own, as nerdctl has it, and the machine's."""
+    home = Path(environment.get("HOME") or Path.home())
+    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containerd", "certs.d", host, "hosts.toml")
+    yield _CONTAINERD / host / "hosts.toml"
 
 
 def _registries_conf(environment: Mapping[str, str]) -> Iterator[Path]:
@@ -60,7 +67,7 @@ def _in_hosts_toml(path: Path) -> Iterator[Reference]:
     hosts = _load(path).get("host")
     for name, settings in hosts.items() if isinstance(hosts, dict) else ():
         can = settings.get("capabilities", ["pull", "resolve"]) if isinstance(settings, dict) else []
-        if "pull" in can and "resolve" in can:
+        if isinstance(can, list) and "pull" in can and "resolve" in can:
             yield from _mirror(path, name)
 
 
@@ -73,7 +80,8 @@ def _in_registries_conf(path: Path, host: str) -> Iterator[Reference]:
         for mirror in mirrors if isinstance(mirrors, list) else ():
             if isinstance(mirror, dict) and mirror.get("pull-from-mirror", "all") == "all":
                 scheme = "http://" if mirror.get("insecure") is True else ""
-                yield from _mirror(path, f"{scheme}{mirror.get('location')}")
+                location = mirror.get("location")
+                yield from _mirror(path, f"{scheme}{location if isinstance(location, str) else ''}")
 
 
 def _mirror(path: Path, text: str) -> Iterator[Reference]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
@@ -60,6 +60,16 @@ def split_name(name: str) -> tuple[str, str] | None:
     return (repository, alias) if separator and is_repository(repository) and is_alias(alias) else None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether *host*, with or without a port, is this machine by its name or number. A name that only begins like such
+    a number, as ``127.0.0.1.example.com``, is somebody else's."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Reference:
     """Where a registry is, and what in it is meant.
@@ -78,8 +88,7 @@ class Reference:
     @property
     def is_loopback(self) -> bool:
         """Whether the host is this machine by its name or number."""
-        name = urlsplit(f"//{self.host}").hostname or ""
-        return name == "localhost" or name.startswith("127.") or name == "::1"
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         separator = "@" if self.alias and is_digest(self.alias) else ":"

@@ -6,7 +6,6 @@ is an exception of :mod:`regfs.registry.exceptions` or of ``requests``.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +29,9 @@ from regfs.registry.transport import (
     PooledTransport,
     RequestException,
     Response,
+    UnsafeRedirect,
     check_status,
+    location_of,
     read_into,
 )
 from regfs.registry.upload import Content, PiecewiseUpload, UploadAhead, upload
@@ -40,9 +41,12 @@ _PARTIAL = 206
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({401, 403, 404, 410})  # what a redirect target answers once it has expired
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_MANIFEST_BYTES = 2 * manifests.MAX_BYTES
+_MANIFEST_BYTES = 8 * manifests.MAX_BYTES  # 100,000 layers with titles; docker-registry takes fewer, others more
 _LISTING = 1000  # names on a page
-_LISTING_BYTES = 16 << 20  # of one page
+_PAGE_BYTES = 16 << 20
+_LISTING_BYTES = 64 << 20  # of all pages
+_LISTING_PAGES = 20_000
+_LISTING_SECONDS = 120.0
 _MAX_NAMES = 1_000_000  # of one listing
 _REST = 60  # seconds
 
@@ -62,26 +66,53 @@ class _PooledDXF(DXF):
     """The client core, sending through the pool with the access that each request needs."""
 
     pool: PooledTransport
+    _left: int  # bytes that a listing may still have
+    _until: float  # time.monotonic() up to when it is read
+    _pages_left: int
 
     def _send(self, method: str, url: str, **kwargs: Any) -> Response:
         push = method.lower() not in ("get", "head")
         kwargs.setdefault("access", Access(self._repo or "", push))
-        if urlsplit(url).netloc != self._host:
+        target = urlsplit(url)
+        if target.netloc != self._host:
             kwargs["access"] = None  # an upload's Location may lead elsewhere; credentials do not go along
+        if target.scheme == "http" and not self._insecure:
+            if target.netloc != self._host:
+                raise UnsafeRedirect(f"{self._host} leads from HTTPS to plain HTTP")
+            url = target._replace(scheme="https").geturl()  # a registry behind a proxy does not know that it is HTTPS
         kwargs.setdefault("allow_redirects", True)
         return self.pool.send(method, url, **kwargs)
 
     def _pages(self, path: str, key: str, batch_size: int | None, **kwargs: Any) -> Iterator[str]:
+        """The names of a listing, up to some number of them, of bytes, of pages and of seconds."""
+        self._left = _LISTING_BYTES
+        self._until = monotonic() + _LISTING_SECONDS
+        self._pages_left = _LISTING_PAGES
         return islice(super()._pages(path, key, batch_size, stream=True), _MAX_NAMES)
 
     def _names(self, response: Response, key: str) -> Iterable[str]:
         with response:
-            content = read_at_most(response, _LISTING_BYTES)
+            content = read_at_most(response, _PAGE_BYTES)
         try:
-            names = json.loads(content)[key]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            names = manifests.load(content)[key]
+        except (InvalidManifest, KeyError):
             raise UnexpectedAnswer(f"{self._host} answers a listing with what is none") from None
+        self._left -= len(content)
+        self._pages_left -= 1
+        if self._left < 0 or self._pages_left <= 0 or monotonic() > self._until:
+            log.warning("%s: a listing that does not end is cut off", self._host)
+            response.headers.pop("Link", None)
         return [name for name in names if isinstance(name, str)] if isinstance(names, list) else ()
+
+    def _on_this_host(self, base: str, link: str) -> str:
+        try:
+            return super()._on_this_host(base, link)
+        except ValueError:
+            raise UnexpectedAnswer(f"{self._host} links to a page that is no address") from None
+
+    def _upload_url(self, response: Response, digest: str) -> str:
+        location_of(response)
+        return super()._upload_url(response, digest)
 
 
 class Remote:
@@ -217,13 +248,21 @@ class Remote:
         self._dxf(repository)._request("delete", f"manifests/{alias}")
 
     def blob_size(self, repository: str, digest: str) -> int | None:
-        """Size in bytes of a blob; None when the repository does not have it."""
+        """Size in bytes of a blob; None when the repository does not have it.
+
+        :raises UnexpectedAnswer: when the registry does not say it
+        """
         try:
-            return self._dxf(repository).blob_size(digest)
+            size = self._dxf(repository).blob_size(digest)
         except HTTPError as error:
             if _status(error) == NOT_FOUND:
                 return None
             raise
+        except (KeyError, ValueError):
+            raise UnexpectedAnswer(f"{self.host} does not say how long {digest} is") from None
+        if size < 0:
+            raise UnexpectedAnswer(f"{self.host} says that {digest} has {size} bytes")
+        return size
 
     def mount_blob(self, repository: str, source: str, digest: str) -> bool:
         """Let *repository* have a blob that *source* has, moving no bytes; False when the registry did not do it."""
@@ -241,8 +280,8 @@ class Remote:
 
     def _cancel(self, dxf: _PooledDXF, started: Response) -> None:
         try:
-            dxf._base_request("delete", urljoin(started.url, started.headers["Location"]))
-        except (RequestException, DXFError, KeyError):
+            dxf._base_request("delete", location_of(started))
+        except (RequestException, DXFError):
             return  # the registry purges abandoned uploads by itself
 
     def push_blob(self, repository: str, content: Content | bytes, digest: str) -> None:
@@ -345,9 +384,9 @@ class BlobSource:
         if response.status_code not in _REDIRECTS:
             return response
         response.close()
-        target = urljoin(self._url, response.headers.get("Location", ""))
+        target = location_of(response)
         if urlsplit(self._url).scheme == "https" and urlsplit(target).scheme != "https":
-            raise UnexpectedAnswer("the registry redirects from HTTPS to plain HTTP")
+            raise UnsafeRedirect(f"{urlsplit(self._url).netloc} redirects from HTTPS to plain HTTP")
         answer = check_status(self._follow(target, headers))
         self._target = target
         return answer

@@ -26,6 +26,8 @@ from regfs.registry.exceptions import (
 from regfs.registry.manifest import SCHEMA1_SIGNED, Descriptor, InvalidManifest, Manifest, digest_of, load
 from regfs.registry.reference import is_digest
 
+_MAX_SIGNATURES = 16  # each is checked against the whole payload; docker makes one
+
 
 @dataclass(frozen=True)
 class _Signature:
@@ -75,6 +77,8 @@ def _layers(content: bytes, document: Mapping[str, Any], digest: str | None, ver
 def _payload(content: bytes, document: Mapping[str, Any], verify: bool) -> tuple[bytes, list[_Signature]]:
     if not verify and "signatures" not in document:
         return content, []
+    if len(document["signatures"]) > _MAX_SIGNATURES:
+        raise InvalidManifest("not a schema 1 manifest: it has too many signatures")
     signatures = [_signature(item) for item in document["signatures"]]
     first = signatures[0]
     if any((s.format_length, s.format_tail) != (first.format_length, first.format_tail) for s in signatures):
@@ -137,9 +141,13 @@ def require_sha256(digest: str) -> str:
 def parse(content: bytes, digest: str | None) -> Manifest:
     """A verified schema 1 manifest as one set of blobs of unknown size, the base layer first; read-only.
 
-    :raises: as :func:`verified_layers`
+    :raises: as :func:`verified_layers`, but InvalidManifest for a wrong signature
     """
-    layers = list(dict.fromkeys(reversed(verified_layers(content, digest))))
+    try:
+        verified = verified_layers(content, digest)
+    except jws.InvalidJWSSignature:
+        raise InvalidManifest("a schema 1 manifest whose signature is wrong") from None
+    layers = list(dict.fromkeys(reversed(verified)))
     return Manifest(
         digest=digest or "sha256:" + hashlib.sha256(content).hexdigest(),
         media_type=SCHEMA1_SIGNED,

@@ -7,15 +7,19 @@ timeouts, retries with backoff and jitter, and tokens renewed in the middle.
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
+import math
+import re
 import ssl
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests import HTTPError, RequestException, Response
@@ -24,12 +28,22 @@ from requests.auth import AuthBase
 from requests.exceptions import ConnectionError as ConnectionFailed
 from requests.exceptions import SSLError, Timeout
 from requests.utils import super_len
-from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning, NewConnectionError, ReadTimeoutError
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InsecureRequestWarning,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 from urllib3.exceptions import HTTPError as Interrupted
 from urllib3.util import Retry
 
 from regfs.registry.auth import Access, Authorizer, Credential
 from regfs.registry.exceptions import DXFUnauthorizedError
+from regfs.registry.reference import is_loopback
 
 __all__ = [
     "ConnectionFailed",
@@ -44,11 +58,14 @@ __all__ = [
     "Timeout",
     "TransferCut",
     "UnsafeRedirect",
+    "Unusable",
     "check_status",
+    "location_of",
     "read_into",
     "release",
     "rewind",
     "super_len",
+    "without_queries",
 ]
 
 UNAUTHORIZED = 401
@@ -57,13 +74,20 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _CONNECTIONS = 16  # per host, for all threads of a mount
 _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
-_DOWN = 2.0  # seconds that a host is not tried again after no connection came about
+_DOWN = 2.0  # seconds that a host is not tried again after no connection came about; longer, when that took longer
+_PATIENCE = 10  # times the timeout that a whole answer may take, unless it is a range of a blob
+_LEAST = 1024  # bytes that have to come in the time of the timeout; less is a registry that hangs
+_QUERY = re.compile(r"\?[^\s'\")>]+")
 _TOKEN_BYTES = 1 << 20
 _ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
 
 
 class UnsafeRedirect(RequestException):
     """A redirect that would give away what HTTPS protects."""
+
+
+class Unusable(RequestException):
+    """An address, or an answer, that cannot be worked with."""
 
 
 class TransferCut(ConnectionFailed):
@@ -84,18 +108,47 @@ def check_status(response: Response) -> Response:
         release(response)
     if response.status_code == UNAUTHORIZED:
         raise DXFUnauthorizedError
-    response.raise_for_status()
+    try:
+        response.raise_for_status()
+    except HTTPError as error:
+        error.args = (without_queries(str(error)),)
+        raise
     return response
+
+
+def without_queries(text: str) -> str:
+    """*text* without the queries of addresses: redirects are signed there."""
+    return _QUERY.sub("?…", text)
 
 
 def release(response: Response) -> None:
     """Give the connection of a response back; of a body that was not read yet, the beginning is kept."""
-    try:
-        kept = response.raw.read(_ERROR_BYTES, decode_content=True)
-    except (Interrupted, OSError):
-        kept = b""
+    kept = _beginning(response, _ERROR_BYTES)
     response.close()
     response.raw = io.BytesIO(kept)
+
+
+def _beginning(response: Response, size: int) -> bytes:
+    """The first bytes of a body, decoded; none when they cannot be had."""
+    try:
+        return bytes(response.raw.read(size, decode_content=True))
+    except (Interrupted, OSError, http.client.HTTPException, TypeError):
+        return b""
+
+
+def location_of(response: Response) -> str:
+    """Where an answer says to go on.
+
+    :raises Unusable: when it does not say, or what it says is no address of HTTP
+    """
+    try:
+        address = urljoin(response.url, response.headers["Location"])
+        usable = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname)
+    except (KeyError, ValueError):
+        usable = False
+    if not usable:
+        raise Unusable(f"{_netloc(response.url)} does not say where to go on")
+    return address
 
 
 def read_into(response: Response, buffer: memoryview) -> int:
@@ -156,14 +209,108 @@ class _Authorization(AuthBase):
 
 
 class _Session(requests.Session):
-    """Follows no redirect from HTTPS to plain HTTP: what is asked for there could be read, and answered, by anyone."""
+    """Follows no redirect from HTTPS to plain HTTP: what is asked for there could be read, and answered, by anyone.
+
+    Talks to a loopback host without a proxy, as Go's programs do, and takes no credential from a .netrc.
+    """
 
     def get_redirect_target(self, resp: Response) -> str | None:
-        target = super().get_redirect_target(resp)
-        if target is not None and resp.url.startswith("https:") and urljoin(resp.url, target).startswith("http:"):
+        """Where to go on. Of the redirect's own body no more is read than of an error's."""
+        try:
+            target = super().get_redirect_target(resp)
+            scheme = "" if target is None else urlsplit(urljoin(resp.url, target)).scheme
+        except ValueError:
             resp.close()
-            raise UnsafeRedirect(f"{urlsplit(resp.url).netloc} redirects from HTTPS to plain HTTP")
+            raise Unusable(f"{_netloc(resp.url)} redirects to what is no address") from None
+        if target is not None:
+            release(resp)
+        if scheme == "http" and resp.url.startswith("https:"):
+            raise UnsafeRedirect(f"{_netloc(resp.url)} redirects from HTTPS to plain HTTP")
         return target
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: Response) -> None:
+        """Take no credential along to another host."""
+        old, new = response.request.url or "", prepared_request.url or ""
+        if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
+        if is_loopback(_netloc(prepared_request.url or "")):
+            return {}
+        return super().rebuild_proxies(prepared_request, proxies)  # type: ignore[no-untyped-call]
+
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = super().merge_environment_settings(url, *args, **kwargs)
+        return {**settings, "proxies": {}} if is_loopback(_netloc(url)) else settings
+
+
+class _Patient(io.RawIOBase):
+    """The bytes that a connection brings for one answer, as long as they come at all and before a deadline."""
+
+    def __init__(self, raw: io.RawIOBase, timeout: float | None) -> None:
+        self._raw = raw
+        self._timeout = math.inf if timeout is None else timeout
+        self._waited, self._came = 0.0, 0
+        self.deadline = monotonic() + _PATIENCE * self._timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read.
+
+        :raises TimeoutError: when the answer takes too long as a whole, or comes too slowly
+        """
+        began = monotonic()
+        if began > self.deadline:
+            raise TimeoutError("the answer does not end")
+        count = self._raw.readinto(buffer)
+        self._waited += monotonic() - began
+        self._came += count or 0
+        if self._came >= _LEAST:
+            self._waited, self._came = 0.0, 0
+        elif self._waited > self._timeout:
+            raise TimeoutError("the answer comes too slowly")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that has to end, headers and all."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.patient = _Patient(self.fp.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self.patient)
+
+
+class _PlainConnection(HTTPConnection):
+    response_class = _Answer
+
+
+class _TLSConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+_POOLS = {"http": _PlainPool, "https": _TLSPool}
+
+
+def _without_deadline(response: Response) -> None:
+    """Let a body take its time, as long as bytes come."""
+    patient = getattr(getattr(response.raw, "_original_response", None), "patient", None)
+    if patient is not None:
+        patient.deadline = math.inf
 
 
 class _Adapter(HTTPAdapter):
@@ -175,9 +322,12 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._tls)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._tls)
+        manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._tls)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: bool | str, cert: Any = None
@@ -190,13 +340,28 @@ class _Adapter(HTTPAdapter):
 
 
 class _Retries(Retry):
-    """Repeats whatever may pass, but not a wait for an answer: that was as long as the user wanted to wait."""
+    """Repeats whatever may pass, but not a wait for an answer: that was as long as the user wanted to wait; and not a
+    request whose answer asks for a longer wait than that."""
 
     def increment(self, method: Any = None, url: Any = None, response: Any = None, error: Any = None,
                   _pool: Any = None, _stacktrace: Any = None) -> Any:  # fmt: skip
         if isinstance(error, ReadTimeoutError):
             raise error
-        return super().increment(method, url, response, error, _pool, _stacktrace)
+        if response is not None and (self.get_retry_after(response) or 0) > _RETRY_AFTER_MAX:
+            raise MaxRetryError(_pool, url)
+        again = super().increment(method, url, response, error, _pool, _stacktrace)
+        if response is not None:
+            with suppress(Interrupted, OSError, http.client.HTTPException):
+                response.read(_ERROR_BYTES, decode_content=False)
+            response.close()  # of a longer body nobody waits for the rest
+        return again
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """Seconds; None where the header says nothing that can be understood."""
+        try:
+            return super().get_retry_after(response)
+        except (InvalidHeader, ValueError, OverflowError):
+            return None
 
 
 class PooledTransport:
@@ -243,7 +408,6 @@ class PooledTransport:
             backoff_jitter=0.2,
             backoff_max=5,
             raise_on_status=False,
-            retry_after_max=_RETRY_AFTER_MAX,
         )
         adapter = _Adapter(self._tls, retry)
         session.mount("https://", adapter)
@@ -265,11 +429,11 @@ class PooledTransport:
         kwargs.setdefault("timeout", self._timeout)
         if access is None:
             return self._request(session, method, url, None, **kwargs)
-        used = self.authorizer.header(access)
+        used = self.authorizer.ready(access)
         response = self._request(session, method, url, used, **kwargs)
-        if response.status_code != UNAUTHORIZED:
-            return response
-        response.close()
+        if response.status_code != UNAUTHORIZED or _origin(response.url) != _origin(url):
+            return response  # nobody but the registry is believed about whom to ask for a token
+        release(response)
         header = self.authorizer.renew(access, response.headers.get("WWW-Authenticate", ""), used)
         rewind(kwargs.get("data"))
         return self._request(session, method, url, header, **kwargs)
@@ -278,15 +442,24 @@ class PooledTransport:
         self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
     ) -> Response:
         """Send, unless the host could not be reached a moment ago: many callers then wait once, not each."""
-        host = urlsplit(url).netloc
-        if monotonic() < self._down.get(host, 0.0):
+        host, began = _netloc(url), monotonic()
+        if began < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
+        whole = not kwargs.pop("stream", False)
         try:
-            return session.request(method, url, auth=_Authorization(authorization), **kwargs)
-        except ConnectionFailed as error:
-            if _is_unreachable(error):
-                self._down[host] = monotonic() + _DOWN
+            response = session.request(method, url, auth=_Authorization(authorization), stream=True, **kwargs)
+        except RequestException as error:
+            if isinstance(error, ConnectionFailed) and _is_unreachable(error):
+                self._down[host] = monotonic() + max(_DOWN, monotonic() - began)
+            error.args = (without_queries(str(error)),)
             raise
+        except (ValueError, http.client.HTTPException) as error:
+            raise Unusable(f"{host}: {type(error).__name__}") from None
+        if whole:
+            release(response)  # what is read of such answers is in their headers
+        elif "Range" in (kwargs.get("headers") or ()):
+            _without_deadline(response)
+        return response
 
     def _ask_token(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> object:
         response = self._request(
@@ -294,7 +467,7 @@ class PooledTransport:
             data=form, timeout=self._timeout, allow_redirects=False, stream=True,
         )  # fmt: skip
         with check_status(response):
-            content = response.raw.read(_TOKEN_BYTES, decode_content=True)
+            content = _beginning(response, _TOKEN_BYTES)
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
@@ -304,6 +477,25 @@ class PooledTransport:
         """Close every connection."""
         self._repeating.close()
         self._single.close()
+
+
+def _netloc(url: str) -> str:
+    return _split(url).netloc
+
+
+def _origin(url: str) -> tuple[str, str]:
+    return _split(url)[:2]
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address.
+
+    :raises Unusable: when it is none
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise Unusable("an address that is none") from None
 
 
 def _is_unreachable(error: ConnectionFailed) -> bool:

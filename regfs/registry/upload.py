@@ -11,7 +11,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
-from urllib.parse import urljoin
 
 from regfs.registry.client import DXF
 from regfs.registry.exceptions import DXFError
@@ -24,6 +23,7 @@ from regfs.registry.transport import (
     RequestException,
     Response,
     Timeout,
+    location_of,
     rewind,
 )
 
@@ -150,7 +150,7 @@ class PiecewiseUpload:
             self._offset = 0
 
     def _location(self) -> str:
-        return urljoin(self._session.url, self._session.headers["Location"])
+        return location_of(self._session)
 
 
 class UploadAhead:
