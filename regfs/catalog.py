@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
+_DENIED = frozenset({401, 403})
 _MISSING = 5.0  # seconds that what is not there is remembered, at most
 _UNREACHABLE = 5.0  # seconds between tries while stale answers are served
 _OUTAGE = 60.0  # seconds without a stale answer after which the next one is of another outage
@@ -98,14 +99,30 @@ class Catalog:
                 raise
             return None
 
+    @property
+    def has_catalog(self) -> bool:
+        """Whether the registry tells which repositories it has."""
+        return self._listed() is not None
+
     def has_repository(self, name: str) -> bool:
         """Whether there is a repository *name*; where there is no catalog to tell, the registry is asked for it."""
         if name in self.repositories():
             return True
-        if self._listed() is not None or not is_repository(name) or self.aliases(name) is None:
+        if self._listed() is not None or not is_repository(name) or not self._answers_for(name):
             return False
         self.visited(name)
         return True
+
+    def _answers_for(self, name: str) -> bool:
+        """Whether the registry shows the aliases of a repository. Many deny what is not there, as if it were secret."""
+        try:
+            return self.aliases(name) is not None
+        except DXFUnauthorizedError:
+            return False
+        except HTTPError as error:
+            if error.response is None or error.response.status_code not in _DENIED:
+                raise
+            return False
 
     def visited(self, repository: str) -> None:
         """List *repository* from now on, also where no catalog does."""

@@ -150,12 +150,25 @@ class Filesystem:
     def _now(self, writing: _Writing) -> Attributes:
         return Attributes(False, self._size(writing), writing.file.mtime_ns, True)
 
+    def opendir(self, path: str) -> None:
+        """Make sure that there is something to list.
+
+        :raises OSError: ENOENT for a directory that is only there because no catalog says that it is not
+        """
+        self._require_known(self._resolve(_split(path)))
+
+    def _require_known(self, entry: Entry) -> None:
+        if isinstance(entry, Directory) and not entry.certain:
+            self._catalog.aliases(entry.name)  # tells whether it is denied, or not there
+            raise OSError(errno.ENOENT, "the registry does not tell what is there; name a repository below it")
+
     def readdir(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """The names in a directory, with what stat says of each."""
         parts = _split(path)
         entry = self._resolve(parts)
         if isinstance(entry, Blob | Document):
             raise OSError(errno.ENOTDIR, "not a directory")
+        self._require_known(entry)
         with self._lock:
             writing = {p[-1]: w for p, w in self._writing.items() if p[:-1] == parts and not w.gone}
         for name, child in self._tree.children(entry, parts):
@@ -459,7 +472,7 @@ class Filesystem:
         return parent
 
     def _require_name(self, parent: Directory | Nascent, name: str) -> None:
-        if isinstance(parent, Directory) and (named := split_name(name)) is not None:
+        if (named := split_name(name)) is not None:
             valid = is_alias(named[1]) and not self._tree.is_one_repository
         elif isinstance(parent, Directory) and parent.is_repository:
             valid = is_alias(name)

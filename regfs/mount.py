@@ -64,9 +64,16 @@ def mount_in_background(options: MountOptions) -> None:
     with open(told, "rb") as pipe:
         answer = pipe.read()
     if not answer.endswith(_READY):
-        lines = answer.decode(errors="replace").strip().splitlines()
-        raise MountFailed(lines[-1] if lines else "the mount ended before it answered; see its log")
+        raise MountFailed(_one_line(answer.decode(errors="replace").splitlines()))
     os.stat(options.directory)
+
+
+def _one_line(lines: list[str]) -> str:
+    """What a mount that failed said: its own last line, after what libfuse said before it."""
+    told = [line.removeprefix("fusermount: ").removeprefix("fuse: ") for line in lines if line.strip()]
+    if not told:
+        return "the mount ended before it answered; see its log"
+    return told[-1] if len(told) == 1 else f"{told[-1]} ({told[-2]})"
 
 
 def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
@@ -159,7 +166,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         left.append(graph.filesystem.shutdown())
     log.info("%s is unmounted from %s", options.reference, options.directory)
     if sum(left):
-        raise MountFailed(f"{sum(left)} files were not pushed; see: regfs pending")
+        raise MountFailed(f"{_files(sum(left))} not pushed; see: regfs pending")
 
 
 def unmount(directory: Path, state_dir: Path) -> None:
@@ -180,7 +187,11 @@ def unmount(directory: Path, state_dir: Path) -> None:
         raise MountFailed(f"{directory}: {reason.removeprefix('fusermount: ')}")
     left = register.wait(mounted) if mounted is not None else 0
     if left:
-        raise MountFailed(f"{directory} is unmounted; {left} files were not pushed, see: regfs pending")
+        raise MountFailed(f"{directory} is unmounted; {_files(left)} not pushed, see: regfs pending")
+
+
+def _files(number: int) -> str:
+    return "1 file was" if number == 1 else f"{number} files were"
 
 
 def _is_ours(directory: Path) -> bool:

@@ -140,7 +140,7 @@ class Operations(fuse.Operations):  # type: ignore[misc]
     use_ns = True
     flag_utime_omit_ok = True  # without it, a time that is set alone is not set: tar does that
     flag_nullpath_ok = True  # a file can be removed while it is open; it is known by its handle then
-    access = opendir = releasedir = fsyncdir = mknod = None  # not registered: libfuse's own answers are right
+    access = releasedir = fsyncdir = mknod = None  # not registered: libfuse's own answers are right
 
     def __init__(self, filesystem: Filesystem, ownership: Ownership, ready: Callable[[], None]) -> None:
         self._filesystem = filesystem
@@ -156,6 +156,11 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             if path is None or fh is not None:
                 return self._ownership.stat(self._filesystem.getattr_open(fh or 0))
             return self._ownership.stat(self._filesystem.getattr(path))
+
+    def opendir(self, path: str) -> int:
+        with errors_as_errno("list", path):
+            self._filesystem.opendir(path)
+        return 0
 
     def readdir(self, path: str | None, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
         if path is None:

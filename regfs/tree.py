@@ -29,10 +29,14 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Directory:
-    """A namespace, a repository, or both: a part of a repository name, from its start."""
+    """A namespace, a repository, or both: a part of a repository name, from its start.
+
+    :param certain: False where no catalog tells whether there is anything below it
+    """
 
     name: str
     is_repository: bool = False
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,13 @@ class Tree:
             return self._in_platforms(entry, name)
         if isinstance(entry, Hidden):
             return self._in_hidden(entry, name)
-        return self._in_made(entry, name, path) if isinstance(entry, Nascent) else None
+        return self._in_nascent(entry, name, path) if isinstance(entry, Nascent) else None
+
+    def _in_nascent(self, nascent: Nascent, name: str, path: Path) -> Entry | None:
+        full = "/".join((*nascent.path, name))
+        if not self._catalog.has_catalog and is_component(name) and self._catalog.has_repository(full):
+            return Directory(full, True)
+        return self._in_made(nascent, name, path)
 
     def _in_directory(self, directory: Directory, name: str, path: Path) -> Entry | None:
         if name == BLOBS:
@@ -270,9 +280,17 @@ class Tree:
                 return Directory(full, full in repositories)
         if directory.is_repository and is_alias(name) and name in (self._catalog.aliases(directory.name) or ()):
             return Alias(directory.name, name)
-        if not self.is_one_repository and is_component(name) and self._catalog.has_repository(full):
+        if self.is_one_repository or not is_component(name):
+            return self._in_made(directory, name, path)
+        if self._catalog.has_repository(full):
             return Directory(full, True)
-        return self._in_made(directory, name, path)
+        return self._in_made(directory, name, path) or self._perhaps(directory, full)
+
+    def _perhaps(self, directory: Directory, full: str) -> Directory | None:
+        """A namespace that may be there: without a catalog, the names below it are found by going through it."""
+        if directory.is_repository or self._catalog.has_catalog:
+            return None
+        return Directory(full, certain=False)
 
     def _named(self, directory: Directory, left: str, right: str) -> Alias | None:
         """``repository:alias`` and ``repository@digest``: looked up, not listed."""
@@ -316,12 +334,13 @@ class Tree:
                 return None
         if isinstance(entry, Folder):
             return Folder(entry.alias, entry.manifest, (*entry.prefix, name))
+        above = entry.name if isinstance(entry, Directory) else "/".join(_nascent(entry))
         named = split_name(name)
-        if isinstance(entry, Directory) and named is not None:
-            return Folder(Alias(_join(entry.name, named[0]), named[1]), None)
+        if named is not None:
+            return Folder(Alias(_join(above, named[0]), named[1]), None)
         if isinstance(entry, Directory) and entry.is_repository:
             return Folder(Alias(entry.name, name), None)
-        return Nascent((*_parts(entry.name), name) if isinstance(entry, Directory) else _nascent(entry, name))
+        return Nascent((*_parts(above), name))
 
     def _in_platforms(self, platforms: Platforms, name: str) -> Entry | None:
         if name == OCI:
@@ -388,5 +407,5 @@ def _parts(name: str) -> Path:
     return tuple(name.split("/")) if name else ()
 
 
-def _nascent(entry: Entry, name: str) -> Path:
-    return (*entry.path, name) if isinstance(entry, Nascent) else (name,)
+def _nascent(entry: Entry) -> Path:
+    return entry.path if isinstance(entry, Nascent) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 
@@ -161,7 +162,7 @@ def test_without_a_catalog_a_missing_name_at_the_root_is_one_request_and_then_no
     os.listdir(view.directory)
     proxy.begin()
     for _ in range(20):
-        looked_up(view.path("missing"))
+        assert os.path.isdir(view.path("missing"))  # or a namespace: there is no telling
     assert proxy.asked == ["missing/tags/list"]
 
 
@@ -171,7 +172,7 @@ def test_without_a_catalog_names_that_no_repository_can_have_are_no_request(prox
     os.listdir(view.directory)
     proxy.begin()
     for name in INVENTED:
-        looked_up(view.path(name))
+        os.path.lexists(view.path(name))
     assert [path for path in proxy.asked if path != "autorun.inf/tags/list"] == []
     assert len(proxy.asked) <= 1
 
@@ -186,9 +187,42 @@ def test_where_a_registry_denies_what_is_not_there_it_is_asked_once(proxy: Count
     os.listdir(view.directory)
     proxy.begin()
     for _ in range(20):
-        with refused(13):
-            os.stat(view.path("missing"))
+        with refused(errno.EACCES):
+            os.listdir(view.path("missing"))
     assert len(proxy.asked) <= 2
+
+
+def test_without_a_catalog_a_nested_repository_is_found_by_going_through_its_namespace(
+    proxy: Counting, foreign: Foreign, mount: Mount, repository: str
+) -> None:
+    foreign.artifact(f"{repository}/deep/er", "v1", {"file.txt": b"found"})
+    proxy.instead = lambda request: (
+        no_catalog(request) or (Answer(401) if request.path.endswith(f"/{repository}/deep/tags/list") else None)
+    )
+    view = mount(proxy.url)
+    assert view.read_bytes(f"{repository}/deep/er/v1/file.txt") == b"found"
+    assert view.list(f"{repository}/deep") == ["er"]
+
+
+def test_without_a_catalog_a_directory_of_which_nothing_is_known_is_not_listed_as_empty(
+    proxy: Counting, mount: Mount
+) -> None:
+    proxy.instead = no_catalog
+    view = mount(proxy.url)
+    with refused(errno.ENOENT):
+        view.list("missing")
+
+
+def test_without_a_catalog_a_new_repository_is_made_beside_others(
+    proxy: Counting, foreign: Foreign, mount: Mount, repository: str
+) -> None:
+    foreign.artifact(f"{repository}/old", "v1", {"old.txt": b"old"})
+    proxy.instead = no_catalog
+    view = mount(proxy.url)
+    view.mkdir(f"{repository}/new:v1")
+    view.write_bytes(f"{repository}/new:v1/new.txt", b"new")
+    assert foreign.files(f"{repository}/new", "v1") == {"new.txt": b"new"}
+    assert view.read_bytes(f"{repository}/old/v1/old.txt") == b"old"
 
 
 def test_finding_files_asks_the_daemon_for_no_file_s_attributes(

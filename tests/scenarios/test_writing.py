@@ -305,3 +305,13 @@ def test_a_blob_that_the_repository_has_is_not_uploaded_again(view: View, foreig
 def test_nothing_stays_in_the_journal(view: View, there: str) -> None:
     view.write_bytes(f"{there}/v1/new", b"new")
     assert view.journal() == []
+
+
+def test_an_alias_can_be_made_by_its_full_name_in_a_directory_made_for_it(
+    view: View, foreign: Foreign, repository: str
+) -> None:
+    view.mkdir(repository)
+    view.mkdir(f"{repository}/model:v1")
+    view.write_bytes(f"{repository}/model:v1/a.txt", b"a")
+    assert foreign.files(f"{repository}/model", "v1") == {"a.txt": b"a"}
+    assert view.list(f"{repository}/model/v1") == ["a.txt"]

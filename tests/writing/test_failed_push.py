@@ -194,7 +194,7 @@ def test_unmounting_says_what_was_not_pushed(view: Mounted, registry: Registry, 
     cp(file, view, f"{repository}/v1/new.bin")
     done = run("umount", str(view.directory), environment=view.environment)
     assert done.returncode == 1
-    assert done.stderr == f"regfs: {view.directory} is unmounted; 1 files were not pushed, see: regfs pending\n"
+    assert done.stderr == f"regfs: {view.directory} is unmounted; 1 file was not pushed, see: regfs pending\n"
 
 
 def test_sigterm_pushes_what_is_open(view: Mounted, registry: Registry, foreign: Foreign, repository: str) -> None:
