@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from regfs import __version__
 from regfs.cache import BlobCache
-from regfs.errnos import told
+from regfs.errnos import printable, told
 from regfs.graph import Graph, Options, Unusable, default_cache_dir, default_state_dir
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.prefetch import NothingThere, wanted
@@ -73,7 +73,7 @@ def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 
 
 def _fail(message: object) -> NoReturn:
-    click.echo(f"regfs: {message}", err=True)
+    click.echo(f"regfs: {printable(str(message))}", err=True)
     sys.exit(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,6 +49,7 @@ _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (RequestException, errno.EIO),
     (UnicodeError, errno.EILSEQ),
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ORDINARY = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENODATA, errno.EISDIR, errno.ENOTDIR})
 
 
@@ -65,6 +67,11 @@ def told(error: Exception) -> str:
     """What *error* says, without the queries of addresses: redirects are signed there."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return without_queries(text)
+
+
+def printable(text: str) -> str:
+    """*text* with its control characters, among them the ends of lines, written as escapes."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 @contextmanager

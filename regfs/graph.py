@@ -13,6 +13,7 @@ from regfs.catalog import Catalog
 from regfs.fetch import Fetcher
 from regfs.filesystem import Filesystem
 from regfs.names import NameStore
+from regfs.private import OTHERWISE, private_directory, private_state
 from regfs.publish import Publisher
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.exceptions import DXFError
@@ -68,12 +69,15 @@ class Graph:
         try:
             self.remote: Remote = connect(options.reference, options.connection)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
+            private_state(options.state_dir)
+            for name in ("locks", "mounts"):
+                private_directory(options.state_dir / name, OTHERWISE)
             self.journal = Journal(options.state_dir / "journal", options.reference.host)
+            names = NameStore(options.cache_dir, options.reference.host)
         except CannotConnect as error:
             raise Unusable(str(error)) from None
         except OSError as error:
             raise Unusable(error.strerror or str(error)) from None
-        names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
         self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from regfs.private import OTHERWISE, private_directory, private_opener
+
 
 @dataclass(frozen=True)
 class Mounted:
@@ -40,11 +42,11 @@ class Register:
     @contextmanager
     def entered(self, reference: str, host: str, directory: Path) -> Iterator[list[int]]:
         """Be registered; yields a list to append the number of files to that were not pushed in the end."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(self._directory, OTHERWISE)
         mounted = Mounted(os.getpid(), reference, host, os.fspath(directory), time.time())
         path = self._directory / f"{mounted.pid}.json"
         left: list[int] = []
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w", encoding="utf-8", opener=private_opener) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             _write(file.fileno(), mounted)
             try:

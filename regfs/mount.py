@@ -10,11 +10,14 @@ import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
+from regfs.errnos import printable
 from regfs.graph import Graph, Options, Unusable
 from regfs.live import Register
+from regfs.private import OTHERWISE, NotPrivate, private_directory, private_opener, private_state
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +100,8 @@ def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
         status = 0
     except (MountFailed, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - it is one line for a person
-        os.write(2, f"{error}\n".encode())
+        text = error.strerror or "" if isinstance(error, NotPrivate) else str(error)
+        os.write(2, f"{printable(text)}\n".encode())
     except BaseException:
         log.exception("the mount failed")
         raise
@@ -207,17 +211,35 @@ def _is_ours(directory: Path) -> bool:
 
 def _log_file(options: MountOptions) -> logging.Handler:
     path = options.log_file or options.state_dir / "log" / "mount.log"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", delay=True, errors="backslashreplace"
+    if options.log_file is None:
+        private_state(options.state_dir)
+        private_directory(path.parent, OTHERWISE)
+    else:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = _PrivateFile(
+        path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", errors="backslashreplace"
     )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    handler.setFormatter(_Printable("%(asctime)s %(process)d %(levelname)s %(message)s"))
     return handler
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Log files that are the user's alone, whatever the umask is."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=private_opener)
+
+
+class _Printable(logging.Formatter):
+    """Lines in which nothing that a registry said can pass for another line, or move a terminal's cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        return printable(super().formatMessage(record))
 
 
 def _log_to(handler: logging.Handler, options: MountOptions) -> None:
     if handler.formatter is None:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(_Printable("%(levelname)s %(message)s"))
     logger = logging.getLogger("regfs")
     logger.addHandler(handler)
     logger.setLevel(options.log_level.upper())

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from regfs.private import private_directory, private_opener
+
 log = logging.getLogger(__name__)
 
 Key = tuple[str, ...]
@@ -32,7 +34,7 @@ class NameStore:
 
     def __init__(self, directory: Path, host: str) -> None:
         self._directory = directory / "names" / quote(host, safe="")
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(self._directory, "name another with --cache-dir")
         self._remove_abandoned()
 
     def _remove_abandoned(self) -> None:
@@ -65,7 +67,8 @@ class NameStore:
     def _replace(self, path: Path, text: str) -> None:
         fresh = path.with_suffix(f".{os.getpid()}")
         try:
-            fresh.write_text(text, encoding="utf-8")
+            with open(fresh, "w", encoding="utf-8", opener=private_opener) as file:
+                file.write(text)
             os.replace(fresh, path)
         finally:
             with suppress(OSError):

@@ -23,6 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from regfs.catalog import Catalog
+from regfs.private import OTHERWISE, private_directory, private_opener
 from regfs.registry import manifest as manifests
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import is_digest
@@ -76,7 +77,7 @@ class Publisher:
         self._catalog = catalog
         self._files = files
         self._locks = locks
-        locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(locks, OTHERWISE)
         self._lock = threading.Lock()
         self._aliases: dict[tuple[str, str], _Alias] = {}
         self._homes: dict[str, set[str]] = {}  # digest → repositories that are known to have it
@@ -178,7 +179,7 @@ class Publisher:
     def _turn_among_processes(self, repository: str, alias: str) -> Iterator[None]:
         """Take turns with the user's other mounts on this machine. The kernel ends the turn of a process that dies."""
         name = hashlib.sha256(f"{self._remote.host}/{repository}:{alias}".encode()).hexdigest()[:32]
-        with open(self._locks / name, "wb") as file:
+        with open(self._locks / name, "wb", opener=private_opener) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from regfs.private import OTHERWISE, private_directory, private_opener
 from regfs.registry.remote import Remote
 from regfs.registry.upload import AHEAD_PIECE, UploadAhead
 
@@ -78,7 +79,7 @@ class Journal:
     """
 
     def __init__(self, directory: Path, host: str) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(directory, OTHERWISE)
         self.directory = directory
         self._host = host
         self._remove_abandoned()
@@ -330,7 +331,8 @@ class Staged:
     def _write_down(self) -> None:
         meant = json.dumps({"host": self._host, **asdict(self.target)})
         fresh = self._directory / (_MEANT + ".new")
-        fresh.write_text(meant, encoding="utf-8", errors="surrogateescape")
+        with open(fresh, "w", encoding="utf-8", errors="surrogateescape", opener=private_opener) as file:
+            file.write(meant)
         os.replace(fresh, self._directory / _MEANT)
 
 

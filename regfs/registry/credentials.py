@@ -69,6 +69,8 @@ def files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(environment["REGISTRY_AUTH_FILE"])
     if environment.get("XDG_RUNTIME_DIR"):
         yield Path(environment["XDG_RUNTIME_DIR"], "containers", "auth.json")
+    else:
+        yield Path("/run/containers", str(os.getuid()), "auth.json")
     home = Path(environment.get("HOME") or Path.home())
     yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containers", "auth.json")
     yield _docker_file(environment)

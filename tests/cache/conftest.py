@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import CHUNK, BlobCache, SparseBlob
+from regfs.cache import BlobCache
 from regfs.registry.manifest import digest_of
+from regfs.sparse import CHUNK, SparseBlob
 
 MIB = 1 << 20
 

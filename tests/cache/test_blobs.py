@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import BlobCache, CacheUnusable
+from regfs.cache import BlobCache
+from regfs.private import NotPrivate
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import digest_of
 from tests.cache.conftest import MIB, digests, keep, leftovers, put_chunk
@@ -188,7 +189,7 @@ def test_a_cache_is_for_its_user_alone(cache: BlobCache) -> None:
 
 def refusal(directory: Path) -> str:
     """The line that says why a directory is not used."""
-    with pytest.raises(CacheUnusable) as caught:
+    with pytest.raises(NotPrivate) as caught:
         BlobCache(directory)
     assert caught.value.strerror
     assert "\n" not in caught.value.strerror
@@ -204,14 +205,14 @@ def test_a_directory_that_others_may_read_is_refused(directory: Path) -> None:
 def test_a_directory_of_somebody_else_is_refused(directory: Path) -> None:
     directory.mkdir(mode=0o700)
     os.chown(directory, NOBODY, NOBODY)
-    assert refusal(directory) == f"{directory} belongs to another user; name your own with --cache-dir"
+    assert refusal(directory) == f"{directory} belongs to another user; name another with --cache-dir"
 
 
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
 def test_a_link_is_refused(directory: Path, tmp_path: Path, target: str) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     directory.symlink_to(tmp_path / target)
-    assert refusal(directory) == f"{directory} is a link; name where it leads to with --cache-dir"
+    assert refusal(directory) == f"{directory} is a link; name another with --cache-dir"
 
 
 def test_a_file_is_refused(directory: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import CHUNK, MEMORY, BlobCache
+from regfs.cache import BlobCache
 from regfs.fetch import Fetcher
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
+from regfs.sparse import CHUNK, MEMORY
 from tests.cache.conftest import MIB, digests, fill
 from tests.fetch.conftest import Lying, Reading, content_of, read_from
 

@@ -10,12 +10,13 @@ from random import Random
 
 import pytest
 
-from regfs.cache import CHUNK, SMALL, BlobCache
+from regfs.cache import BlobCache
 from regfs.fetch import Fetcher
 from regfs.names import NameStore
 from regfs.registry.manifest import Descriptor, digest_of
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
+from regfs.sparse import CHUNK, SMALL
 from tests.cache import workers
 from tests.cache.conftest import digests
 from tests.fetch.conftest import content_of, read_from

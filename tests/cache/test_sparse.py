@@ -10,8 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from regfs.cache import CHUNK, SMALL, BlobCache, SparseBlob
+from regfs.cache import BlobCache
 from regfs.registry.manifest import digest_of
+from regfs.sparse import CHUNK, SMALL, SparseBlob
 from tests.cache.conftest import MIB, digests, keep, leftovers, put_chunk
 from tests.fetch.conftest import content_of
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from regfs.cache import CHUNK, BlobCache
+from regfs.cache import BlobCache
 from regfs.fetch import Fetcher
 from regfs.names import NameStore
 from regfs.registry.manifest import Descriptor
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
+from regfs.sparse import CHUNK
 from tests.fetch.conftest import read_from
 
 processes = multiprocessing.get_context("forkserver")

@@ -11,11 +11,12 @@ from random import Random
 
 import pytest
 
-from regfs.cache import CHUNK, BlobCache
+from regfs.cache import BlobCache
 from regfs.fetch import Fetcher, Reader
 from regfs.registry.manifest import Descriptor, digest_of
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
+from regfs.sparse import CHUNK
 from tests.servers import Answer, Request, Server
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from regfs.cache import CHUNK
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.remote import UnexpectedAnswer
 from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
+from regfs.sparse import CHUNK
 from tests.fetch.conftest import Reading, content_of, read_from
 from tests.servers import Answer, Request, Server
 

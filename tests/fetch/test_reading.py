@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from regfs.cache import CHUNK, SMALL
 from regfs.registry.manifest import Descriptor, digest_of
+from regfs.sparse import CHUNK, SMALL
 from tests.fetch.conftest import Reading, content_of, read_from
 
 Make = Callable[..., Reading]

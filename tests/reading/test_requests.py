@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from regfs.cache import CHUNK
+from regfs.sparse import CHUNK
 from tests.reading.conftest import MIB, Counting, Mount, content_of, counter, process_of, read
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import eventually, refused
