@@ -8,11 +8,14 @@ from types import TracebackType
 
 import platformdirs
 
+from regfs.attributes import Describer
 from regfs.cache import BlobCache
 from regfs.catalog import Catalog
 from regfs.fetch import Fetcher
 from regfs.filesystem import Filesystem
+from regfs.moves import Moves
 from regfs.names import NameStore
+from regfs.placement import Placement
 from regfs.private import OTHERWISE, private_directory, private_state
 from regfs.publish import Publisher
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
@@ -23,6 +26,7 @@ from regfs.registry.remote import Remote
 from regfs.registry.transport import RequestException
 from regfs.staging import Journal
 from regfs.tree import Alias, Directory, Tree
+from regfs.writings import Writings
 
 
 class Unusable(Exception):
@@ -82,8 +86,20 @@ class Graph:
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
         self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
+        describer, placement = Describer(self.catalog, self.fetcher), Placement(self.tree)
+        writings = Writings(
+            self.journal, self.publisher, self.fetcher, describer, adopting=self.cache, landed=self.tree.landed
+        )
         self.filesystem = Filesystem(
-            self.tree, self.catalog, self.cache, self.fetcher, self.publisher, self.journal, options.read_only
+            self.tree,
+            self.catalog,
+            self.fetcher,
+            self.publisher,
+            describer,
+            placement,
+            Moves(self.tree, placement, self.publisher),
+            writings,
+            options.read_only,
         )
 
     def __enter__(self) -> Graph:

@@ -18,8 +18,9 @@ from typing import Any
 
 import fuse
 
+from regfs.attributes import Attributes
 from regfs.errnos import errors_as_errno
-from regfs.filesystem import Attributes, Filesystem
+from regfs.filesystem import Filesystem
 
 FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds

@@ -1,0 +1,195 @@
+"""The files that are being written: one for a path, whoever has it open, from the first write to the last close.
+
+``Writings._lock`` is innermost; nothing is called while it is held.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from regfs.attributes import Describer
+from regfs.cache import BlobCache
+from regfs.fetch import Fetcher
+from regfs.publish import Publisher
+from regfs.singleflight import SingleFlight
+from regfs.staging import Journal, Staged, Target
+from regfs.tree import Blob, Path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Writing:
+    """A file being written and how many handles have it open."""
+
+    file: Staged
+    path: Path
+    base: Blob | None = None  # a blob whose bytes are to be copied up before they are needed
+    handles: int = 0
+    gone: bool = False  # unlinked, or replaced, while open
+    tried: int = -1  # the version that the last push was of
+
+
+class Writings:
+    """The table of files being written.
+
+    :param adopting: takes over the bytes of a file that was pushed
+    :param landed: told the path of each file that the registry has now
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        publisher: Publisher,
+        fetcher: Fetcher,
+        describer: Describer,
+        adopting: BlobCache,
+        landed: Callable[[Path], None],
+    ) -> None:
+        self.directory = journal.directory
+        self._journal = journal
+        self._publisher = publisher
+        self._fetcher = fetcher
+        self._describer = describer
+        self._cache = adopting
+        self._landed = landed
+        self._lock = threading.Lock()  # of the two below
+        self._writing: dict[Path, Writing] = {}
+        self._left: set[Target] = set()  # files whose push failed
+        self._copies: SingleFlight[int, None] = SingleFlight()
+
+    def at(self, parts: Path) -> Writing | None:
+        """The file that is being written at a path."""
+        with self._lock:
+            writing = self._writing.get(parts)
+            return None if writing is None or writing.gone else writing
+
+    def hold(self, parts: Path) -> Writing | None:
+        """The file that is being written at a path, for one more handle."""
+        with self._lock:
+            writing = self._writing.get(parts)
+            if writing is None or writing.gone:
+                return None
+            writing.handles += 1
+            return writing
+
+    def stage(self, parts: Path, target: Target, base: Blob | None) -> Writing:
+        """Begin to write a file, for one handle; one that somebody else began meanwhile is the same file.
+
+        :param base: the blob that it is written over
+        :raises OSError: when there is no room for it
+        """
+        writing = Writing(self._journal.stage(target), parts, base, handles=1)
+        with self._lock:
+            other = self._writing.get(parts)
+            if other is None or other.gone:
+                self._writing[parts] = writing
+                return writing
+            other.handles += 1
+        writing.file.discard()
+        writing.file.close()
+        return other
+
+    def size(self, writing: Writing) -> int:
+        """The size of a file being written, in bytes."""
+        return writing.file.size if writing.base is None else self._describer.sized(writing.base).size
+
+    def truncate(self, writing: Writing, size: int) -> None:
+        """Cut or lengthen it to *size* bytes."""
+        if size == 0:
+            writing.base = None
+        self.copy_up(writing)
+        writing.file.truncate(size)
+
+    def copy_up(self, writing: Writing) -> None:
+        """Take over the bytes of the blob that a file is written over, when they are first needed."""
+        if writing.base is not None:
+            self._copies.do(id(writing), lambda: self._copied_up(writing))
+
+    def _copied_up(self, writing: Writing) -> None:
+        if writing.base is None:
+            return
+        reader = self._fetcher.open(writing.base.repository, self._describer.sized(writing.base))
+        try:
+            writing.file.fill(reader.read_into)
+        finally:
+            reader.close()
+        writing.base = None
+
+    def push(self, writing: Writing) -> None:
+        """Push it; returns when the registry has it under its name.
+
+        :raises: whatever the push failed with; the bytes are in the journal then
+        """
+        self.copy_up(writing)
+        writing.tried = writing.file.version
+        self._publisher.publish(writing.file)
+        self._landed(writing.path)
+        with self._lock:
+            superseded = writing.file.target in self._left
+            self._left.discard(writing.file.target)
+        if superseded:
+            self._journal.superseded(writing.file.target)
+
+    def let_go(self, writing: Writing) -> bool:
+        """One handle less; returns whether it was the last one: :meth:`finish` has to follow."""
+        with self._lock:
+            writing.handles -= 1
+            return writing.handles == 0
+
+    def below(self, parts: Path) -> dict[str, Writing]:
+        """The files being written in a directory, by name."""
+        with self._lock:
+            return {p[-1]: writing for p, writing in self._writing.items() if p[:-1] == parts and not writing.gone}
+
+    def rename(self, writing: Writing, source: Path, goal: Path, target: Target) -> None:
+        """Give a file that is being written another path, and mean it to be something else."""
+        writing.file.aim(target)
+        with self._lock:
+            if self._writing.get(source) is writing:
+                del self._writing[source]
+            self._writing[goal] = writing
+            writing.path = goal
+
+    def finish(self, writing: Writing) -> None:
+        """Let go of a file that nobody has open any more."""
+        if writing.gone:
+            writing.file.discard()
+        elif writing.file.is_dirty and writing.file.version != writing.tried:
+            self._push_late(writing)
+        with self._lock:
+            if writing.handles:
+                return  # opened again in the meantime
+            if self._writing.get(writing.path) is writing:
+                del self._writing[writing.path]
+            if writing.file.is_dirty:
+                self._left.add(writing.file.target)
+        if writing.file.is_dirty:
+            log.error("%s was not pushed; its bytes are kept, see: regfs pending", writing.file.target)
+        writing.file.close(self._cache.adopt)
+
+    def _push_late(self, writing: Writing) -> None:
+        """Push what was written after the last close, as through a memory map. Nobody can be told when that fails."""
+        try:
+            self.push(writing)
+        except Exception as error:  # noqa: BLE001 - the bytes are in the journal, which says so
+            log.error("%s: %s", writing.file.target, error)  # noqa: TRY400 - one line for a person
+
+    def shutdown(self) -> int:
+        """Push what is still open and was not pushed; returns how many files stay behind in the journal."""
+        with self._lock:
+            writings = list(self._writing.values())
+        for writing in writings:
+            writing.handles, writing.tried = 0, -1
+            self.finish(writing)
+        return len(self._left)
+
+    def abandon(self, writing: Writing) -> None:
+        """Forget its name: it was removed, or another file took its place. Its handles keep it."""
+        with self._lock:
+            writing.gone = True
+            if self._writing.get(writing.path) is writing:
+                del self._writing[writing.path]
