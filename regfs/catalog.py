@@ -34,7 +34,7 @@ _DENIED = frozenset({401, 403})
 _MISSING = 5.0  # seconds that what is not there is remembered, at most
 _UNREACHABLE = 5.0  # seconds between tries while stale answers are served
 _OUTAGE = 60.0  # seconds without a stale answer after which the next one is of another outage
-_MANIFEST_MEMORY = 64 << 20  # bytes of manifests kept parsed, and what is made of them
+_MANIFEST_MEMORY = 256 << 20  # bytes of manifests kept parsed, and what is made of them; 100,000 layers are 110 MB
 _PARSED = 6  # times its bytes that a parsed manifest takes, about
 _CATALOG = ("catalog",)
 _VISITED = ("visited",)
@@ -233,9 +233,7 @@ class Catalog:
         self._names.put(key, edit(self._names.get(key)))
 
     def _keep(self, manifest: Manifest | Index) -> str:
-        with self._lock:
-            if _PARSED * len(manifest.content) + 1024 < _MANIFEST_MEMORY:
-                self._manifests[manifest.digest] = manifest
+        self._keep_parsed(manifest.digest, manifest)
         if manifests.digest_of(manifest.content, manifest.digest) == manifest.digest:  # schema 1 has another digest
             self._cache.add(manifest.digest, manifest.content)
         return manifest.digest
@@ -252,9 +250,13 @@ class Catalog:
             manifest = manifests.parse(content, None, digest)
         except (InvalidManifest, DXFError):
             return None
-        with self._lock:
-            self._manifests[digest] = manifest
+        self._keep_parsed(digest, manifest)
         return manifest
+
+    def _keep_parsed(self, digest: str, manifest: Manifest | Index) -> None:
+        with self._lock:
+            if _PARSED * len(manifest.content) + 1024 < _MANIFEST_MEMORY:
+                self._manifests[digest] = manifest
 
     def _remembered(self, key: tuple[str, ...], ask: Callable[[Any], Value]) -> Value:
         with self._lock:

@@ -21,6 +21,8 @@ BLOBS = ".blobs"
 _MANIFEST = "manifest.json"
 _CONFIG = "config.json"
 _OCI_BLOBS = "blobs"
+_DEPTH = 128  # components of a title
+_FOLDERS = 50_000  # directories that the titles of one alias make; both keep what a manifest becomes in memory small
 MAX_NAME = 255  # bytes of one component, NAME_MAX
 _FILES = 200_000  # names of files kept in memory, of all manifests together; the largest manifest has half of that
 
@@ -114,7 +116,9 @@ class Files:
     folders: dict[Path, dict[str, bool]] = field(default_factory=lambda: {(): {}})
 
     def add(self, path: Path, descriptor: Descriptor) -> bool:
-        """Name a blob; False when the name, or a directory that it needs, is taken."""
+        """Name a blob; False when the name, or a directory that it needs, is taken, or there are too many of those."""
+        if len(path) > 1 and len(self.folders) > _FOLDERS and path[:-1] not in self.folders:
+            return False
         if path in self.blobs or path in self.folders:
             return False
         if any(path[:length] in self.blobs for length in range(1, len(path))):
@@ -130,6 +134,8 @@ def title_path(title: str | None) -> Path | None:
     if not title or len(title) > 4096:
         return None
     path = tuple(title.split("/"))
+    if len(path) > _DEPTH:
+        return None
     if path[0] == OCI or is_digest(path[0]) or not all(map(_is_harmless, path)):
         return None
     return path

@@ -38,6 +38,7 @@ CREATED = "org.opencontainers.image.created"
 
 MAX_BYTES = 4 * 1024 * 1024  # the limit of docker-registry 2.8.2, measured: one byte more is refused
 _MAX_SIZE = 2**63 - 1
+_MAX_DESCRIPTORS = 150_000
 _MAX_PARTS = 1_000_000  # objects, lists and members of JSON; 100,000 layers are 600,000
 
 
@@ -196,7 +197,12 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
 
 
 def descriptors(value: object) -> tuple[Descriptor, ...]:
-    """The sane descriptors of a JSON list, in order."""
+    """The sane descriptors of a JSON list, in order.
+
+    :raises InvalidManifest: when there are absurdly many
+    """
+    if isinstance(value, list) and len(value) > _MAX_DESCRIPTORS:
+        raise InvalidManifest(f"not a manifest that can be worked with: it has {len(value)} entries")
     found = (descriptor(item) for item in value) if isinstance(value, list) else iter(())
     return tuple(item for item in found if item is not None)
 
