@@ -276,10 +276,14 @@ def _environment() -> Mapping[str, str]:
 class TokenServer:
     """Gives out signed tokens: fred may do anything; anonymous may pull from ``public/…`` and list the catalog.
 
-    ``requests`` are the account and query of each token given out; ``realm`` is its URL.
+    ``requests`` are the account and query of each token given out; ``realm`` is its URL. An identity token is
+    exchanged by POST (OAuth 2). ``shape`` changes the answer, as other token servers' differ.
 
     :param lifetime: seconds that a token is good for
     """
+
+    identity_token = "an-identity-token"
+    shape: Callable[[dict[str, Any]], dict[str, Any]] = staticmethod(lambda document: document)
 
     def __init__(self, lab: Lab, lifetime: int = 900) -> None:
         self.requests: list[tuple[str, dict[str, list[str]]]] = []
@@ -296,15 +300,19 @@ class TokenServer:
         self._server.stop()
 
     def _respond(self, request: Request) -> Answer:
+        query = parse_qs(urlsplit(request.path).query if request.method == "GET" else request.body.decode())
         account, password = _basic(request.headers.get("authorization", ""))
+        if request.method == "POST":
+            known = query.get("refresh_token") == [self.identity_token]
+            account, password = (USER, PASSWORD) if known else (USER, "")
+            query["scope"] = query.get("scope", [""])[0].split()
         if account and (account, password) != (USER, PASSWORD):
             return Answer(401, body=b'{"details": "auth failed"}')
-        query = parse_qs(urlsplit(request.path).query)
         self.requests.append((account, query))
         self.user_agents.append(request.headers.get("user-agent", ""))
         access = [granted for scope in query.get("scope", []) if (granted := _granted(account, scope))]
         token = self.sign(account, query.get("service", [""])[0], access)
-        document = {"access_token": token, "token": token, "expires_in": self._lifetime}
+        document = self.shape({"access_token": token, "token": token, "expires_in": self._lifetime})
         return Answer(200, (("Content-Type", "application/json"),), json.dumps(document).encode())
 
     def sign(self, account: str, audience: str, access: list[dict[str, Any]]) -> str:
