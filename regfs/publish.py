@@ -21,10 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from time import monotonic
 
 from regfs.catalog import Catalog
 from regfs.private import OTHERWISE, private_directory, private_opener
 from regfs.registry import manifest as manifests
+from regfs.registry.exceptions import DXFUnauthorizedError
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import is_digest
 from regfs.registry.remote import Remote
@@ -37,6 +39,8 @@ from regfs.tree import Path as TitlePath
 log = logging.getLogger(__name__)
 
 _BAD_REQUEST = 400
+_FORBIDDEN = 403
+_DENIED = 30.0  # seconds that a denied push is remembered
 _SENT_AHEAD = 4  # files at a time
 _CANNOT_DELETE = frozenset({400, 404, 405, 415, 501})
 
@@ -82,6 +86,7 @@ class Publisher:
         self._aliases: dict[tuple[str, str], _Alias] = {}
         self._homes: dict[str, set[str]] = {}  # digest → repositories that are known to have it
         self._ahead = ThreadPoolExecutor(_SENT_AHEAD, "regfs-send")
+        self._denied: dict[str, float] = {}  # repository → time.monotonic() up to when a push is not tried
         self._doubted: set[str] = set()  # digests that the registry says it has and could not serve
         self._configs: SingleFlight[str, None] = SingleFlight()
 
@@ -100,6 +105,30 @@ class Publisher:
 
         :raises: whatever the push failed with; the bytes are in the journal then
         """
+        with self._noticing_denial(staged.target.repository):
+            self._publish(staged)
+
+    def require_allowed(self, repository: str) -> None:
+        """Fail at once where a push was denied a moment ago: better told at open than after the last byte.
+
+        :raises Refused: EACCES
+        """
+        with self._lock:
+            denied = monotonic() < self._denied.get(repository, 0.0)
+        if denied:
+            raise Refused(errno.EACCES, f"the registry denied a push to {repository} a moment ago")
+
+    @contextmanager
+    def _noticing_denial(self, repository: str) -> Iterator[None]:
+        try:
+            yield
+        except (DXFUnauthorizedError, HTTPError) as error:
+            if isinstance(error, DXFUnauthorizedError) or _status(error) == _FORBIDDEN:
+                with self._lock:
+                    self._denied[repository] = monotonic() + _DENIED
+            raise
+
+    def _publish(self, staged: Staged) -> None:
         target = staged.target
         digest, size, version = staged.push(self._remote, lambda digest: self.bring(target.repository, digest))
         self._pushed(target.repository, digest)
@@ -284,7 +313,7 @@ class Publisher:
         try:
             self._remote.delete_tag(repository, alias)
         except HTTPError as error:
-            if error.response is None or error.response.status_code not in _CANNOT_DELETE:
+            if _status(error) not in _CANNOT_DELETE:
                 raise
             self._replace_and_delete(repository, alias, old)
 
@@ -344,6 +373,9 @@ def rfc3339(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _status(error: HTTPError) -> int:
+    return error.response.status_code if error.response is not None else 0
+
+
 def _names_unknown_blob(error: HTTPError) -> bool:
-    response = error.response
-    return response is not None and response.status_code == _BAD_REQUEST and "BLOB_UNKNOWN" in response.text
+    return _status(error) == _BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text

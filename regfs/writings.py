@@ -80,8 +80,9 @@ class Writings:
         """Begin to write a file, for one handle; one that somebody else began meanwhile is the same file.
 
         :param base: the blob that it is written over
-        :raises OSError: when there is no room for it
+        :raises OSError: when there is no room for it; EACCES when the registry is known to deny it
         """
+        self._publisher.require_allowed(target.repository)
         writing = Writing(self._journal.stage(target), parts, base, handles=1)
         with self._lock:
             other = self._writing.get(parts)

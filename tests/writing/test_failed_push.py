@@ -69,7 +69,7 @@ def test_pending_lists_and_push_pending_pushes(
     registry.restart()
     pushed = run("push-pending", environment=view.environment)
     assert (pushed.returncode, pushed.stderr) == (0, "")
-    assert view.journal() == []
+    eventually(view.journal, [])
     assert foreign.files(repository, "v1") == {"there.txt": b"there", "new.bin": file.read_bytes()}
     assert run("pending", environment=view.environment).stdout == ""
 
@@ -110,7 +110,7 @@ def test_a_second_cp_that_succeeds_clears_the_journal(
     assert cp(file, view, f"{repository}/v1/new.bin").returncode == 1
     registry.restart()
     eventually(lambda: cp(file, view, f"{repository}/v1/new.bin").returncode, 0)
-    assert view.journal() == []
+    eventually(view.journal, [])
     assert foreign.files(repository, "v1")["new.bin"] == file.read_bytes()
 
 
@@ -176,6 +176,21 @@ def test_a_user_who_may_only_read_is_told_so(mount: Mount, token_registry: Regis
     assert view.journal() == [b"new"]
 
 
+def test_after_a_denied_push_the_next_file_is_refused_when_it_is_opened(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", {"there.txt": b"there"})
+    with spoiling(registry, lambda request: Answer(403) if request.method == "POST" else None) as proxy:
+        view = mount(f"http://{proxy.host}")
+        with refused(errno.EACCES):
+            view.write_bytes(f"{repository}/v1/new.txt", b"new")
+        asked = len(proxy.requests)
+        with refused(errno.EACCES):
+            view.open(f"{repository}/v1/another.txt", os.O_WRONLY | os.O_CREAT)
+        assert [request.method for request in proxy.requests[asked:] if request.method != "GET"] == []
+    assert view.journal() == [b"new"]
+
+
 def test_fsync_fails_like_close(view: Mounted, registry: Registry, repository: str) -> None:
     view.list(f"{repository}/v1")
     handle = view.open(f"{repository}/v1/new.txt", os.O_WRONLY | os.O_CREAT)
@@ -219,7 +234,7 @@ def test_a_lost_connection_in_the_middle_of_a_push_is_gone_on_with(
         assert cp(tmp_path / "big.bin", view, f"{repository}/v1/big.bin").returncode == 0
         assert link.made_cuts == 3
     assert foreign.files(repository, "v1")["big.bin"] == content
-    assert view.journal() == []
+    eventually(view.journal, [])
 
 
 def test_a_blob_that_garbage_collection_took_is_pushed_again(

@@ -15,7 +15,7 @@ import pytest
 
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.views import Mounted, run
+from tests.scenarios.views import Mounted, eventually, run
 
 Mount = Callable[..., Mounted]
 
@@ -68,7 +68,7 @@ def test_what_close_acknowledged_survives_a_kill(
     again = mount(registry.url, tmp_path / "user")
     pushed = run("push-pending", environment=again.environment)
     assert pushed.returncode == 0, pushed.stderr
-    assert again.journal() == []
+    eventually(again.journal, [])
     checked = run("cache", "check", environment=again.environment)
     assert checked.returncode == 0, checked.stdout
     assert {name: again.read_bytes(f"{repository}/v1/{name}") for name in again.list(f"{repository}/v1")} == (
