@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Protocol
 
 from regfs.registry.exceptions import DXFDigestMismatchError
-from regfs.registry.remote import Body
+from regfs.registry.source import Body
 from regfs.registry.transport import ConnectionFailed, Offline, Timeout, TransferCut
 from regfs.sparse import CHUNK, SMALL, MemoryBlob, SparseBlob
 from regfs.window import FIRST_PIECE, REQUEST, WINDOW, Window, next_piece, next_request
@@ -38,7 +38,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class Source(Protocol):
-    """Where a blob's bytes come from; :class:`regfs.registry.remote.MirroredSource` is one."""
+    """Where a blob's bytes come from; :class:`regfs.registry.source.MirroredSource` is one."""
 
     def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
         """Ask for the bytes from *start* up to *end*; what comes may be the whole blob instead."""

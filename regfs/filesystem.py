@@ -23,7 +23,7 @@ from regfs.placement import Placement, not_permitted
 from regfs.publish import Publisher, rfc3339
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import CREATED
-from regfs.registry.remote import UnexpectedAnswer
+from regfs.registry.pooled import UnexpectedAnswer
 from regfs.registry.transport import HTTPError, TransferCut
 from regfs.tree import (
     Blob,

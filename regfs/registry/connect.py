@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from regfs.registry.auth import Credential
 from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
+from regfs.registry.pooled import UnexpectedAnswer
 from regfs.registry.reference import Reference
-from regfs.registry.remote import Remote, UnexpectedAnswer
+from regfs.registry.remote import Remote
 from regfs.registry.tls import Certificates, CertificateUnusable
 from regfs.registry.transport import (
     ConnectionFailed,

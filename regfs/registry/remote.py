@@ -7,21 +7,18 @@ is an exception of :mod:`regfs.registry.exceptions` or of ``requests``.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from time import monotonic
-from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 from regfs.registry import manifest as manifests
 from regfs.registry import schema1
 from regfs.registry.auth import Access
-from regfs.registry.client import DXF
 from regfs.registry.exceptions import DXFDigestMismatchError, DXFError, DXFMountFailed, DXFUnauthorizedError
 from regfs.registry.manifest import Index, InvalidManifest, Manifest
+from regfs.registry.pooled import PooledDXF, UnexpectedAnswer, read_at_most
+from regfs.registry.source import BlobSource, MirroredSource
 from regfs.registry.transport import (
     NOT_FOUND,
     UNAUTHORIZED,
@@ -29,90 +26,21 @@ from regfs.registry.transport import (
     PooledTransport,
     RequestException,
     Response,
-    UnsafeRedirect,
-    check_status,
     location_of,
-    read_into,
 )
 from regfs.registry.upload import Content, PiecewiseUpload, UploadAhead, upload
 
 NOT_MODIFIED = 304
-_PARTIAL = 206
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_GONE = frozenset({401, 403, 404, 410})  # what a redirect target answers once it has expired
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _MANIFEST_BYTES = 8 * manifests.MAX_BYTES  # 100,000 layers with titles; docker-registry takes fewer, others more
 _LISTING = 1000  # names on a page
-_PAGE_BYTES = 16 << 20
-_LISTING_BYTES = 64 << 20  # of all pages
-_LISTING_PAGES = 20_000
-_LISTING_SECONDS = 120.0
-_MAX_NAMES = 1_000_000  # of one listing
 _REST = 60  # seconds
 
 log = logging.getLogger(__name__)
 
 
-class UnexpectedAnswer(DXFError):
-    """The registry answered something that the protocol does not allow; the text says what."""
-
-
 @dataclass(frozen=True)
 class NotModified:
     """The alias still has the digest that was asked about."""
-
-
-class _PooledDXF(DXF):
-    """The client core, sending through the pool with the access that each request needs."""
-
-    pool: PooledTransport
-    _left: int  # bytes that a listing may still have
-    _until: float  # time.monotonic() up to when it is read
-    _pages_left: int
-
-    def _send(self, method: str, url: str, **kwargs: Any) -> Response:
-        push = method.lower() not in ("get", "head")
-        kwargs.setdefault("access", Access(self._repo or "", push))
-        target = urlsplit(url)
-        if target.netloc != self._host:
-            kwargs["access"] = None  # an upload's Location may lead elsewhere; credentials do not go along
-        if target.scheme == "http" and not self._insecure:
-            if target.netloc != self._host:
-                raise UnsafeRedirect(f"{self._host} leads from HTTPS to plain HTTP")
-            url = target._replace(scheme="https").geturl()  # a registry behind a proxy does not know that it is HTTPS
-        kwargs.setdefault("allow_redirects", True)
-        return self.pool.send(method, url, **kwargs)
-
-    def _pages(self, path: str, key: str, batch_size: int | None, **kwargs: Any) -> Iterator[str]:
-        """The names of a listing, up to some number of them, of bytes, of pages and of seconds."""
-        self._left = _LISTING_BYTES
-        self._until = monotonic() + _LISTING_SECONDS
-        self._pages_left = _LISTING_PAGES
-        return islice(super()._pages(path, key, batch_size, stream=True), _MAX_NAMES)
-
-    def _names(self, response: Response, key: str) -> Iterable[str]:
-        with response:
-            content = read_at_most(response, _PAGE_BYTES)
-        try:
-            names = manifests.load(content)[key]
-        except (InvalidManifest, KeyError):
-            raise UnexpectedAnswer(f"{self._host} answers a listing with what is none") from None
-        self._left -= len(content)
-        self._pages_left -= 1
-        if self._left < 0 or self._pages_left <= 0 or monotonic() > self._until:
-            log.warning("%s: a listing that does not end is cut off", self._host)
-            response.headers.pop("Link", None)
-        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else ()
-
-    def _on_this_host(self, base: str, link: str) -> str:
-        try:
-            return super()._on_this_host(base, link)
-        except ValueError:
-            raise UnexpectedAnswer(f"{self._host} links to a page that is no address") from None
-
-    def _upload_url(self, response: Response, digest: str) -> str:
-        location_of(response)
-        return super()._upload_url(response, digest)
 
 
 class Remote:
@@ -131,8 +59,8 @@ class Remote:
         self._mirrors = mirrors
         self._rests_until = 0.0  # time.monotonic() before which this registry, as a mirror, is left alone
 
-    def _dxf(self, repository: str) -> _PooledDXF:
-        dxf = _PooledDXF(self.host, repository, insecure=self._insecure)
+    def _dxf(self, repository: str) -> PooledDXF:
+        dxf = PooledDXF(self.host, repository, insecure=self._insecure)
         dxf.pool = self._transport
         return dxf
 
@@ -278,7 +206,7 @@ class Remote:
         self._cancel(dxf, response)
         return False
 
-    def _cancel(self, dxf: _PooledDXF, started: Response) -> None:
+    def _cancel(self, dxf: PooledDXF, started: Response) -> None:
         try:
             dxf._base_request("delete", location_of(started))
         except (RequestException, DXFError):
@@ -301,150 +229,6 @@ class Remote:
         return MirroredSource(mirrors, BlobSource(self._dxf(repository), digest))
 
 
-class MirroredSource:
-    """The content of one blob, from the first mirror that has it, else from the registry itself."""
-
-    def __init__(self, mirrors: Sequence[tuple[Remote, BlobSource]], origin: BlobSource) -> None:
-        self._mirrors = list(mirrors)
-        self._origin = origin
-
-    @contextmanager
-    def open(self, start: int, end: int, size: int) -> Iterator[Body]:
-        """As :meth:`BlobSource.open`; a mirror that fails, also in the middle, is not asked again."""
-        with ExitStack() as opened:
-            mirror, body = self._first(opened, start, end, size)
-            try:
-                yield body
-            except RequestException:
-                if mirror is not None:
-                    self._leave(mirror)
-                raise
-
-    def _first(self, opened: ExitStack, start: int, end: int, size: int) -> tuple[Remote | None, Body]:
-        for mirror, source in list(self._mirrors):
-            try:
-                return mirror, opened.enter_context(source.open(start, end, size))
-            except HTTPError as error:
-                self._leave(mirror, rest=_status(error) != NOT_FOUND)  # a mirror need not have everything
-            except (RequestException, DXFError):
-                self._leave(mirror)
-        return None, opened.enter_context(self._origin.open(start, end, size))
-
-    def _leave(self, mirror: Remote, rest: bool = True) -> None:
-        self._mirrors = [(other, source) for other, source in self._mirrors if other is not mirror]
-        if rest:
-            mirror.rest()
-
-    def blame(self) -> bool:
-        """Note that what came was not the blob; returns whether somebody else is left to ask."""
-        blamed = bool(self._mirrors)
-        for mirror, _ in list(self._mirrors):
-            self._leave(mirror)
-        return blamed
-
-
-class BlobSource:
-    """The content of one blob, in ranges. Remembers where the registry redirected to until that expires."""
-
-    def __init__(self, dxf: _PooledDXF, digest: str) -> None:
-        self._dxf = dxf
-        self.digest = digest
-        self._target: str | None = None
-        self._url = urljoin(dxf._base_url, f"{dxf._repo_path}/blobs/{digest}")
-
-    @contextmanager
-    def open(self, start: int, end: int, size: int) -> Iterator[Body]:
-        """Ask for the bytes from *start* up to *end* of a blob of *size* bytes.
-
-        A registry may ignore the range and send the whole blob (RFC 9110 section 14.2): ``Body.start`` says so.
-
-        :raises UnexpectedAnswer: when the answer is of another range or of another size
-        :raises requests.HTTPError: when the registry refused
-        """
-        response = self._get(start, end)
-        try:
-            if response.status_code == _PARTIAL:
-                yield Body(response, start, self._last(response, start, end, size) + 1)
-            else:
-                self._require_length(response, size)
-                yield Body(response, 0, size)
-        finally:
-            response.close()
-
-    def _get(self, start: int, end: int) -> Response:
-        headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-        target = self._target
-        if target is not None:
-            response = self._follow(target, headers)
-            if response.status_code not in _GONE:
-                return check_status(response)
-            response.close()
-            self._target = None
-        response = self._dxf._base_request("get", self._url, headers=headers, stream=True, allow_redirects=False)
-        if response.status_code not in _REDIRECTS:
-            return response
-        response.close()
-        target = location_of(response)
-        if urlsplit(self._url).scheme == "https" and urlsplit(target).scheme != "https":
-            raise UnsafeRedirect(f"{urlsplit(self._url).netloc} redirects from HTTPS to plain HTTP")
-        answer = check_status(self._follow(target, headers))
-        self._target = target
-        return answer
-
-    def _follow(self, target: str, headers: dict[str, str]) -> Response:
-        return self._dxf.pool.send("get", target, headers=headers, stream=True, access=None, allow_redirects=True)
-
-    def _require_length(self, response: Response, size: int) -> None:
-        length = response.headers.get("Content-Length")
-        if length is not None and length != str(size):
-            raise UnexpectedAnswer(f"{self.digest} has {length} bytes here, its manifest says {size}")
-
-    def _last(self, response: Response, start: int, end: int, size: int) -> int:
-        """The last byte of a partial answer, which may be of less than was asked for, but of nothing else."""
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match is None:
-            raise UnexpectedAnswer(f"{self.digest}: an answer of a range that does not say which")
-        first, last, total = match.groups()
-        if total not in ("*", str(size)):
-            raise UnexpectedAnswer(f"{self.digest} has {total} bytes here, its manifest says {size}")
-        if int(first) != start or not start <= int(last) < end:
-            raise UnexpectedAnswer(f"{self.digest}: asked for bytes {start}-{end - 1}, got {first}-{last}")
-        return int(last)
-
-
-class Body:
-    """The bytes that an answer brings.
-
-    :param start: offset in the blob of the first one
-    :param end: offset after the last one
-    """
-
-    def __init__(self, response: Response, start: int, end: int) -> None:
-        self.start = start
-        self.end = end
-        self._response = response
-        self._left = end - start
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Read the next bytes; returns how many, 0 at the end, which may come too early."""
-        count = read_into(self._response, buffer[: self._left]) if self._left else 0
-        self._left -= count
-        return count
-
-
-def read_at_most(response: Response, limit: int) -> bytes:
-    """The decoded body of a streamed response.
-
-    :raises UnexpectedAnswer: when it is longer than *limit* bytes
-    """
-    content = bytearray()
-    for chunk in response.iter_content(1 << 16):
-        content += chunk
-        if len(content) > limit:
-            raise UnexpectedAnswer(f"an answer of more than {limit} bytes")
-    return bytes(content)
-
-
 def verified_manifest(content: bytes, response: Response, reference: str) -> Manifest | Index:
     """Parse what came for *reference*, checked against the digest in it or in the response."""
     stated = reference if ":" in reference else response.headers.get("Docker-Content-Digest")
@@ -460,6 +244,3 @@ def verified_manifest(content: bytes, response: Response, reference: str) -> Man
 
 def _status(error: HTTPError) -> int:
     return error.response.status_code if error.response is not None else 0
-
-
-__all__ = ["BlobSource", "Body", "InvalidManifest", "NotModified", "Remote", "UnexpectedAnswer"]

@@ -18,7 +18,8 @@ from regfs.cache import BlobCache
 from regfs.fetch import Fetcher
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import Descriptor, digest_of
-from regfs.registry.remote import Body, Remote
+from regfs.registry.remote import Remote
+from regfs.registry.source import Body
 from regfs.registry.transport import PooledTransport
 from regfs.sparse import CHUNK, SMALL
 from tests.cache.conftest import digests, keep, put_chunk

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from regfs.registry.exceptions import DXFDigestMismatchError
-from regfs.registry.remote import UnexpectedAnswer
+from regfs.registry.pooled import UnexpectedAnswer
 from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
 from regfs.sparse import CHUNK
 from tests.fetch.conftest import Reading, content_of, read_from
