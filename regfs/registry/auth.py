@@ -68,7 +68,7 @@ def token_url(bearer: Mapping[str, str], scopes: Sequence[str], auth_host: str |
     if "service" in bearer:
         query.append(("service", bearer["service"]))
     query.extend(("scope", scope) for scope in scopes)
-    return urlunsplit(("https", auth_host or realm.netloc, realm.path, urlencode(query), ""))
+    return urlunsplit(("https", auth_host or realm.netloc, realm.path, urlencode(query, errors="replace"), ""))
 
 
 def scopes_for(bearer: Mapping[str, str], repository: str | None, actions: Sequence[str] | None) -> list[str]:
