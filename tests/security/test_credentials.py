@@ -201,7 +201,7 @@ def test_nobody_in_particular_reads_what_is_public(lab: Lab, home: Path, mount: 
     registry.stop()
 
 
-BROKEN = ["not JSON", "[]", "null", '{"auths": ' + "[" * 100_000, "\x00"]
+BROKEN = ["not JSON", '{"auths": ' + "[" * 100_000]
 
 
 @pytest.mark.parametrize("content", BROKEN)

@@ -257,11 +257,11 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("what", list(DRIPS))
-@pytest.mark.parametrize("operation", ["manifest", "aliases", "check", "put_manifest"])
+@pytest.mark.parametrize("operation", ["manifest", "put_manifest"])
 def test_an_answer_that_does_not_come_to_its_end_is_given_up(
     transport: Callable[..., PooledTransport], what: str, operation: str
 ) -> None:
-    arguments = {"manifest": ("r", "v1"), "aliases": ("r",), "check": (), "put_manifest": ("r", "v1", b"{}", "t/t")}
+    arguments = {"manifest": ("r", "v1"), "put_manifest": ("r", "v1", b"{}", "t/t")}
     with dripping(*DRIPS[what]) as host, within(6):
         remote = Remote(host, True, transport(timeout=0.15, retries=0))
         with suppress(RequestException, DXFError):
