@@ -391,18 +391,24 @@ class Tree:
                     yield name, child
 
     def _listed_in_directory(self, directory: Directory) -> Iterator[tuple[str, Entry]]:
+        nested = set() if self.is_one_repository else self._names()[1].get(directory.name, set())
+        yield from self._nested(directory, nested)
+        if directory.is_repository:
+            for alias in sorted((self._catalog.aliases(directory.name) or frozenset()) - nested):
+                yield alias, Alias(directory.name, alias)
+
+    def _nested(self, directory: Directory, names: set[str]) -> Iterator[tuple[str, Entry]]:
+        """Namespaces and repositories in a directory; beside a repository the aliases that one nested in it hides."""
+        if not names:
+            return
         repositories, below = self._names()
-        nested: set[str] = set() if self.is_one_repository else below.get(directory.name, set())
-        for name in sorted(nested):
+        for name in sorted(names):
             full = _join(directory.name, name)
             is_repository_too = full in repositories
             yield name, Directory(full, is_repository_too)
             if is_repository_too and full in below:  # aliases that a nested repository of the same name hides
                 for alias in sorted(below[full] & (self._catalog.aliases(full) or frozenset())):
                     yield f"{name}:{alias}", Alias(full, alias)
-        if directory.is_repository:
-            for alias in sorted((self._catalog.aliases(directory.name) or frozenset()) - nested):
-                yield alias, Alias(directory.name, alias)
 
 
 def _join(name: str, more: str) -> str:
