@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import itertools
 import json
 import os
 import re
@@ -52,6 +53,7 @@ class Lab:
         self.directory = directory
         self.ca = str(directory / "ca.pem")
         self._started: list[Registry | TokenServer] = []
+        self._numbers = itertools.count()
         self._make_certificates()
 
     def path(self, name: str) -> str:
@@ -106,7 +108,7 @@ class Lab:
         :param proxy: URL of a registry that this one is a pull-through cache of
         :param token_lifetime: seconds that a token is good for
         """
-        directory = self.directory / f"registry{len(self._started)}"
+        directory = self.directory / f"registry{next(self._numbers)}"
         directory.mkdir()
         tokens = TokenServer(self, token_lifetime) if kind == "token" else None
         if tokens:
