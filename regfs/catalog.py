@@ -204,6 +204,10 @@ class Catalog:
         self._remote.put_manifest(repository, alias, content, media_type)
         manifest = manifests.parse(content, media_type)
         digest = self._keep(manifest)
+        with self._lock:
+            old = self._answers.get(("alias", repository, alias))
+            if old is not None and old.value != digest:  # a writer of many files makes as many, and looks at none again
+                self._manifests.pop(old.value, None)
         self._remember(("alias", repository, alias), digest)
         self._names.put(("alias", repository, alias), digest)
         self._edit(("aliases", repository), lambda names: (names or frozenset()) | {alias})

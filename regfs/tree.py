@@ -24,6 +24,7 @@ _OCI_BLOBS = "blobs"
 _DEPTH = 128  # components of a title
 _FOLDERS = 50_000  # directories that the titles of one alias make; both keep what a manifest becomes in memory small
 MAX_NAME = 255  # bytes of one component, NAME_MAX
+_MANIFESTS = 64  # whose names of files are kept in memory, at most
 _FILES = 200_000  # names of files kept in memory, of all manifests together; the largest manifest has half of that
 
 Path = tuple[str, ...]
@@ -187,7 +188,9 @@ class Tree:
         )  # one repository: nothing nested is shown
         self._lock = threading.Lock()  # of the three below
         self._made: set[Path] = set()  # directories that hold nothing the registry knows of
-        self._files: LRUCache[str, Files] = LRUCache(_FILES, lambda files: len(files.blobs) + 1)
+        self._files: LRUCache[str, Files] = LRUCache(
+            _FILES, lambda files: max(len(files.blobs), _FILES // _MANIFESTS) + 1
+        )
         self._below: tuple[frozenset[str], Mapping[str, set[str]]] = (frozenset(), {})
 
     def resolve(self, path: Path) -> Entry | None:
