@@ -74,6 +74,7 @@ class _Transfer:
     turn: int = 0
     position: int = 0  # every byte before it is there
     base: int = 0  # no byte before it was put into the storage of now
+    begun: bool = False  # its answer is on the way
     wide: bool = False  # of the whole blob, because the registry ignores ranges
     error: Exception | None = None
     claimed: list[int] = field(default_factory=list)
@@ -330,16 +331,17 @@ class Download:
         """Fill the claimed chunks, going on where the connection was cut, until there are too many failures."""
         end = min((transfer.claimed[-1] + 1) * CHUNK, self.size)
         failures = 0
-        while transfer.position < end and transfer.wanted:
+        while transfer.position < end and self._goes_on(transfer):
             before = transfer.position
             try:
                 with self._source.open(before, end, self.size) as body:
+                    transfer.begun = True
                     if body.start != before or body.end > end:
                         if not self._widen(transfer):
                             return
                         end = self.size
                     self._receive(transfer, end, body)
-                    if transfer.position < end and transfer.wanted:
+                    if transfer.position < end and self._goes_on(transfer):
                         raise TransferCut(f"{self.digest} ended at byte {transfer.position} of {end}")
             except (ConnectionFailed, Timeout) as error:
                 if isinstance(error, Offline):
@@ -349,6 +351,14 @@ class Download:
                     raise
                 log.info("%s: resumed at byte %d: %s", self.digest, transfer.position, error)
                 threading.Event().wait(random.uniform(0.5, 1) * 0.1 * 2**failures)  # noqa: S311 - jitter
+
+    def _goes_on(self, transfer: _Transfer) -> bool:
+        """Whether a transfer is still wanted; one whose bytes are on the way also when others may read them.
+
+        Readers share the kernel's pages, and so seem to jump over what another one has read.
+        """
+        shared = transfer.begun and self._readers > 1 and transfer.window is not _NOBODY
+        return transfer.wanted or shared
 
     def _widen(self, transfer: _Transfer) -> bool:
         """The registry ignores ranges: make this transfer one of the whole blob, unless there is such a one already."""
@@ -363,7 +373,7 @@ class Download:
     def _receive(self, transfer: _Transfer, end: int, body: Body) -> None:
         buffer = memoryview(bytearray(min(CHUNK, end - transfer.position // CHUNK * CHUNK)))
         piece, first, storage = FIRST_PIECE, transfer.position, self._storage
-        while transfer.position < end and transfer.wanted:
+        while transfer.position < end and self._goes_on(transfer):
             start = transfer.position % CHUNK
             in_buffer = first <= transfer.position - start  # the whole chunk, not only what came after a cut
             began = monotonic()

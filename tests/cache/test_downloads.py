@@ -195,14 +195,13 @@ def test_transfers_ahead_that_die_of_a_defect_hold_up_nobody(reading: Make) -> N
     fetcher.close()
 
 
-@pytest.mark.logs  # what was under way may lengthen the file again, with zeros: then the digest tells
 def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(reading: Make) -> None:
     mine = reading()
     reader = mine.open()
-    read_from(reader, 0, 10 * CHUNK)
+    read_from(reader, 10 * CHUNK, 10)  # a jump: nothing is under way that would lengthen the file again
     data = next(path for path in (mine.cache.directory / "partial").iterdir() if path.suffix != ".map")
     os.truncate(data, 1000)
-    assert isinstance(in_thread(lambda: read_from(reader, 0, len(LARGE)))(), OSError | DXFDigestMismatchError)
+    assert isinstance(in_thread(lambda: read_from(reader, 10 * CHUNK, 10))(), OSError)
     reader.close()
 
 
