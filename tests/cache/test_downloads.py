@@ -198,7 +198,7 @@ def test_transfers_ahead_that_die_of_a_defect_hold_up_nobody(reading: Make) -> N
 def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(reading: Make) -> None:
     mine = reading()
     reader = mine.open()
-    read_from(reader, 10 * CHUNK, 10)  # a jump: nothing is under way that would lengthen the file again
+    read_from(reader, 10 * CHUNK, CHUNK)  # a jump, to its end: nothing is under way that would lengthen the file again
     data = next(path for path in (mine.cache.directory / "partial").iterdir() if path.suffix != ".map")
     os.truncate(data, 1000)
     assert isinstance(in_thread(lambda: read_from(reader, 10 * CHUNK, 10))(), OSError)
