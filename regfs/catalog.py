@@ -221,13 +221,6 @@ class Catalog:
         self._names.put(("alias", repository, alias), None)
         self._edit(("aliases", repository), lambda names: None if names is None else names - {alias})
 
-    def expire(self, repository: str, alias: str) -> None:
-        """Ask again the next time."""
-        with self._lock:
-            answer = self._answers.get(("alias", repository, alias))
-            if answer is not None:
-                self._answers[("alias", repository, alias)] = _Answer(answer.value, 0.0)
-
     def _edit(self, key: tuple[str, ...], edit: Callable[[frozenset[str] | None], frozenset[str] | None]) -> None:
         """Change what is remembered, here and on disk, without asking again."""
         with self._lock:

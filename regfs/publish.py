@@ -30,7 +30,7 @@ from regfs.registry.exceptions import DXFUnauthorizedError
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import is_digest
 from regfs.registry.remote import Remote
-from regfs.registry.transport import HTTPError
+from regfs.registry.transport import HTTPError, status_of
 from regfs.singleflight import SingleFlight
 from regfs.staging import Staged, Target
 from regfs.tree import Files
@@ -123,7 +123,7 @@ class Publisher:
         try:
             yield
         except (DXFUnauthorizedError, HTTPError) as error:
-            if isinstance(error, DXFUnauthorizedError) or _status(error) == _FORBIDDEN:
+            if isinstance(error, DXFUnauthorizedError) or status_of(error) == _FORBIDDEN:
                 with self._lock:
                     self._denied[repository] = monotonic() + _DENIED
             raise
@@ -313,7 +313,7 @@ class Publisher:
         try:
             self._remote.delete_tag(repository, alias)
         except HTTPError as error:
-            if _status(error) not in _CANNOT_DELETE:
+            if status_of(error) not in _CANNOT_DELETE:
                 raise
             self._replace_and_delete(repository, alias, old)
 
@@ -373,9 +373,5 @@ def rfc3339(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _status(error: HTTPError) -> int:
-    return error.response.status_code if error.response is not None else 0
-
-
 def _names_unknown_blob(error: HTTPError) -> bool:
-    return _status(error) == _BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text
+    return status_of(error) == _BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text

@@ -35,6 +35,7 @@ from regfs.registry.transport import (
     check_status,
     release,
     rewind,
+    status_of,
 )
 
 Base = TypeVar("Base", bound="DXFBase")
@@ -318,7 +319,7 @@ class DXF(DXFBase):
         try:
             self._request("head", f"blobs/{digest}")
         except HTTPError as error:
-            if error.response is None or error.response.status_code != NOT_FOUND:
+            if status_of(error) != NOT_FOUND:
                 raise
             return False
         return True

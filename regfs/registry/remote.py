@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from regfs.registry import manifest as manifests
 from regfs.registry import schema1
 from regfs.registry.auth import Access
-from regfs.registry.exceptions import DXFDigestMismatchError, DXFError, DXFMountFailed, DXFUnauthorizedError
+from regfs.registry.exceptions import DXFDigestMismatchError, DXFError, DXFUnauthorizedError
 from regfs.registry.manifest import Index, InvalidManifest, Manifest
 from regfs.registry.pooled import PooledDXF, UnexpectedAnswer, read_at_most
 from regfs.registry.source import BlobSource, MirroredSource
@@ -27,6 +27,7 @@ from regfs.registry.transport import (
     RequestException,
     Response,
     location_of,
+    status_of,
 )
 from regfs.registry.upload import Content, PiecewiseUpload, UploadAhead, upload
 
@@ -99,7 +100,7 @@ class Remote:
         try:
             return list(self._dxf("").list_repos(batch_size=_LISTING))
         except (HTTPError, DXFUnauthorizedError) as error:
-            if isinstance(error, HTTPError) and _status(error) >= 500:
+            if isinstance(error, HTTPError) and status_of(error) >= 500:
                 raise
             return None
 
@@ -108,7 +109,7 @@ class Remote:
         try:
             return list(self._dxf(repository).list_aliases(batch_size=_LISTING))
         except HTTPError as error:
-            if _status(error) == NOT_FOUND:
+            if status_of(error) == NOT_FOUND:
                 return None
             raise
 
@@ -136,7 +137,7 @@ class Remote:
         try:
             response = self._dxf(repository)._request("get", f"manifests/{reference}", headers=headers, stream=True)
         except HTTPError as error:
-            if _status(error) == NOT_FOUND:
+            if status_of(error) == NOT_FOUND:
                 return None
             raise
         with response:
@@ -144,15 +145,6 @@ class Remote:
                 return NotModified()
             content = read_at_most(response, _MANIFEST_BYTES)
         return verified_manifest(content, response, reference)
-
-    def manifest_digest(self, repository: str, reference: str) -> str | None:
-        """The digest that an alias has now; None when there is no such alias."""
-        try:
-            return self._dxf(repository).head_manifest_and_response(reference)[0]
-        except HTTPError as error:
-            if _status(error) == NOT_FOUND:
-                return None
-            raise
 
     def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
         """Give a manifest to an alias; returns its digest."""
@@ -165,7 +157,7 @@ class Remote:
         try:
             self._dxf(repository)._request("delete", f"manifests/{reference}")
         except HTTPError as error:
-            if _status(error) != NOT_FOUND:
+            if status_of(error) != NOT_FOUND:
                 raise
 
     def delete_tag(self, repository: str, alias: str) -> None:
@@ -183,7 +175,7 @@ class Remote:
         try:
             size = self._dxf(repository).blob_size(digest)
         except HTTPError as error:
-            if _status(error) == NOT_FOUND:
+            if status_of(error) == NOT_FOUND:
                 return None
             raise
         except (KeyError, ValueError):
@@ -199,7 +191,7 @@ class Remote:
         access = Access(repository, push=True, source=source)
         try:
             response = dxf._request("post", f"blobs/uploads/?{query}", access=access)
-        except (HTTPError, DXFUnauthorizedError, DXFMountFailed):
+        except (HTTPError, DXFUnauthorizedError):
             return False
         if response.status_code == 201:
             return True
@@ -240,7 +232,3 @@ def verified_manifest(content: bytes, response: Response, reference: str) -> Man
     if stated is not None and parsed.digest != stated:
         raise DXFDigestMismatchError(parsed.digest, stated)
     return parsed
-
-
-def _status(error: HTTPError) -> int:
-    return error.response.status_code if error.response is not None else 0

@@ -7,7 +7,6 @@ covers a *payload* that is not the body: its first ``formatLength`` bytes, then 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -149,7 +148,7 @@ def parse(content: bytes, digest: str | None) -> Manifest:
         raise InvalidManifest("a schema 1 manifest whose signature is wrong") from None
     layers = list(dict.fromkeys(reversed(verified)))
     return Manifest(
-        digest=digest or "sha256:" + hashlib.sha256(content).hexdigest(),
+        digest=digest or digest_of(content),
         media_type=SCHEMA1_SIGNED,
         content=content,
         layers=tuple(Descriptor(layer, -1) for layer in layers if is_digest(layer)),

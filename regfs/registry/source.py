@@ -19,6 +19,7 @@ from regfs.registry.transport import (
     check_status,
     location_of,
     read_into,
+    status_of,
 )
 
 _PARTIAL = 206
@@ -147,8 +148,7 @@ class MirroredSource:
             try:
                 return mirror, opened.enter_context(source.open(start, end, size))
             except HTTPError as error:
-                lacks_it = error.response is not None and error.response.status_code == NOT_FOUND
-                self._leave(mirror, rest=not lacks_it)  # a mirror need not have everything
+                self._leave(mirror, rest=status_of(error) != NOT_FOUND)  # a mirror need not have everything
             except (RequestException, DXFError):
                 self._leave(mirror)
         return None, opened.enter_context(self._origin.open(start, end, size))

@@ -64,6 +64,7 @@ __all__ = [
     "read_into",
     "release",
     "rewind",
+    "status_of",
     "super_len",
     "without_queries",
 ]
@@ -163,6 +164,11 @@ def read_into(response: Response, buffer: memoryview) -> int:
         raise Timeout(f"no bytes from {response.url.partition('?')[0]} in time") from None
     except (Interrupted, OSError) as error:
         raise TransferCut(f"the transfer was cut ({type(error).__name__})") from None
+
+
+def status_of(error: HTTPError) -> int:
+    """The status of the answer that *error* is about; 0 when there was none."""
+    return error.response.status_code if error.response is not None else 0
 
 
 class Sessions:

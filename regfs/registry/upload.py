@@ -16,7 +16,6 @@ from regfs.registry.client import DXF
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import BLOB_MEDIA_TYPE
 from regfs.registry.transport import (
-    NOT_FOUND,
     TRANSIENT,
     ConnectionFailed,
     HTTPError,
@@ -25,6 +24,7 @@ from regfs.registry.transport import (
     Timeout,
     location_of,
     rewind,
+    status_of,
 )
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def upload(dxf: DXF, content: Content | bytes, digest: str) -> None:
         try:
             if attempt == 0:
                 _send_whole(dxf, content, digest)
-            elif not has_blob(dxf, digest):  # the answer may be all that was lost
+            elif not dxf._has_blob(digest):  # the answer may be all that was lost
                 _send_again(dxf, content, digest)
         except (ConnectionFailed, Timeout, HTTPError) as error:
             if not is_transient(error) or attempt == _ATTEMPTS - 1:
@@ -220,21 +220,10 @@ class UploadAhead:
             self._changed.wait_for(lambda: not self._busy)
 
 
-def has_blob(dxf: DXF, digest: str) -> bool:
-    """Whether the repository says that it has a blob."""
-    try:
-        dxf.blob_size(digest)
-    except HTTPError as error:
-        if error.response is None or error.response.status_code != NOT_FOUND:
-            raise
-        return False
-    return True
-
-
 def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed a moment later."""
     if isinstance(error, HTTPError):
-        return error.response is not None and error.response.status_code in TRANSIENT
+        return status_of(error) in TRANSIENT
     return isinstance(error, ConnectionFailed | Timeout)
 
 
