@@ -156,11 +156,27 @@ class View(ABC):
 
     def journal(self) -> list[bytes]:
         """What is in the journal: the bytes of each file that did not reach the registry."""
-        return sorted(path.with_name("data").read_bytes() for path in self.state.rglob("meant.json"))
+        kept = []
+        for path in present(self.state):
+            if path.name == "meant.json":
+                with suppress(FileNotFoundError):  # it was pushed just now
+                    kept.append(path.with_name("data").read_bytes())
+        return sorted(kept)
 
     def cached(self, digest: str) -> list[Path]:
         """The files of a digest in the cache, whole or in part."""
-        return [path for path in self.cache.rglob("*") if digest.partition(":")[2] in path.name]
+        return [path for path in present(self.cache) if digest.partition(":")[2] in path.name]
+
+
+def present(directory: Path) -> Iterator[Path]:
+    """Everything under a directory but what vanishes meanwhile: a mount lets go of a file some time after its close."""
+
+    def vanished(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for above, directories, files in os.walk(directory, onerror=vanished):
+        yield from (Path(above, name) for name in (*directories, *files))
 
 
 def eventually(ask: Callable[[], Result], expected: object = True) -> None:

@@ -14,7 +14,7 @@ import pytest
 from regfs.private import NotPrivate, private_directory
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.views import Mounted, environment, run
+from tests.scenarios.views import Mounted, environment, present, run
 
 NewMount = Callable[..., Mounted]
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -45,7 +45,7 @@ def reachable(tmp_path: Path) -> Iterator[Path]:
 def open_to_others(directory: Path) -> dict[str, str]:
     """What under a directory others can get at, in its own right."""
     found = {}
-    for path in (directory, *directory.rglob("*")):
+    for path in (directory, *present(directory)):
         try:
             mode = stat.S_IMODE(path.lstat().st_mode)
         except FileNotFoundError:  # it was pushed just now

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.registries import PASSWORD, USER, Lab, Registry
-from tests.scenarios.views import Mounted, run
+from tests.scenarios.views import Mounted, present, run
 from tests.security.conftest import NewServer
 from tests.servers import Answer, Request, forward
 
@@ -70,7 +70,7 @@ def test_a_secret_is_nowhere_but_where_the_user_put_it(  # noqa: C901 - a whole 
         view.write_bytes(f"r{number}:v1/file", content)
         CONTENT["sha256:" + hashlib.sha256(content).hexdigest()] = content
     view.close()
-    for path in view.cache.rglob("*"):
+    for path in present(view.cache):
         if path.is_file():
             path.unlink()
     view = mount(front.host, tmp_path / "m", ca_file=lab.ca, log_level="debug", retries=1, timeout=2)
@@ -91,7 +91,7 @@ def test_a_secret_is_nowhere_but_where_the_user_put_it(  # noqa: C901 - a whole 
     texts.append(view.log())
     view.close()
     for directory in (view.state, view.cache):
-        texts += [f"{p} {p.read_bytes().decode(errors='replace')}" for p in directory.rglob("*") if p.is_file()]
+        texts += [f"{p} {p.read_bytes().decode(errors='replace')}" for p in present(directory) if p.is_file()]
     failed = run("mount", "--ca-file", lab.ca, front.host, str(view.directory), environment=view.environment)
     texts.append(failed.stdout + failed.stderr)
     everything = "\n".join(texts)
