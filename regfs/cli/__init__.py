@@ -1,0 +1,47 @@
+"""The commands. Each parses what the user wrote and says in one line what went wrong; none does the work itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from regfs import __version__
+from regfs.cli import caching, fetching, journal, logins, mounting
+
+
+def main() -> NoReturn:
+    """Run a command. What was wrong with it is one line on standard error; the status is 2 then, else 0 or 1."""
+    try:
+        sys.exit(commands.main(prog_name="regfs", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        click.echo(f"regfs: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="regfs")
+def commands() -> None:
+    """A container registry as a filesystem.
+
+    \b
+    regfs mount localhost:5000 /mnt/reg        mount a registry
+    cp model.bin /mnt/reg/team/model/v1/       publish a file
+    regfs umount /mnt/reg                      unmount it
+    """
+
+
+for command in (
+    mounting.mount,
+    mounting.umount,
+    fetching.prefetch,
+    caching.cache,
+    journal.pending,
+    journal.push_pending,
+    logins.login,
+    logins.logout,
+):
+    commands.add_command(command)

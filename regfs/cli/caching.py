@@ -1,0 +1,71 @@
+"""``regfs cache``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from regfs.cache import BlobCache
+from regfs.cli.parameters import CACHE_DIR, SizeType, fail
+
+
+@click.group()
+def cache() -> None:
+    """Look at the cache, verify it, shrink it."""
+
+
+def caching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that says which cache, which the command is then called with."""
+
+    @functools.wraps(command)
+    def with_cache(cache_dir: Path, **given: Any) -> None:
+        try:
+            command(BlobCache(Path(os.path.abspath(cache_dir))), **given)
+        except OSError as error:
+            fail(error.strerror)
+
+    return CACHE_DIR(with_cache)  # type: ignore[no-any-return]
+
+
+@cache.command()
+@caching
+def info(blobs: BlobCache) -> None:
+    """Say what the cache holds."""
+    usage = blobs.usage()
+    click.echo(f"directory  {blobs.directory}")
+    click.echo(f"blobs      {usage.blobs} whole, {usage.partial} in part")
+    click.echo(f"size       {usage.size} bytes of at most {usage.limit}")
+
+
+@cache.command()
+@caching
+def check(blobs: BlobCache) -> None:
+    """Read every blob again and remove those that are not their digest. The status is 1 when there were any."""
+    bad = list(blobs.check())
+    for name in bad:
+        click.echo(f"removed {name}")
+    click.echo(f"{blobs.usage().blobs} blobs are what their digests say")
+    sys.exit(1 if bad else 0)
+
+
+@cache.command()
+@caching
+@click.argument("size", type=SizeType())
+def prune(blobs: BlobCache, size: int) -> None:
+    """Remove the least recently used blobs until SIZE, such as 10G, is left. What is being read stays."""
+    blobs.make_room(size)
+    click.echo(f"{blobs.usage().size} bytes are left")
+
+
+@cache.command()
+@caching
+def clear(blobs: BlobCache) -> None:
+    """Remove every blob that nobody is reading."""
+    blobs.make_room(0)
+    click.echo(f"{blobs.usage().size} bytes are left")

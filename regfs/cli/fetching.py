@@ -1,0 +1,51 @@
+"""``regfs prefetch``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from regfs.cli.parameters import ReferenceType, connecting, fail, graph_options, option
+from regfs.errnos import told
+from regfs.graph import Graph, Options, Unusable
+from regfs.prefetch import NothingThere, wanted
+from regfs.prefetch import prefetch as fetch_all
+from regfs.registry.exceptions import DXFError
+from regfs.registry.manifest import InvalidManifest
+from regfs.registry.reference import Reference
+
+
+@click.command()
+@click.argument("references", type=ReferenceType(), nargs=-1, required=True, metavar="REFERENCE...")
+@connecting
+@option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
+def prefetch(references: tuple[Reference, ...], platform: str | None, **given: Any) -> None:
+    """Fetch every blob of REFERENCE... into the cache: of an alias, or of all aliases of a repository.
+
+    What is there already is not fetched again; an interrupted run goes on where it stopped.
+
+    \b
+    regfs prefetch localhost:5000/team/model:v1
+    """
+    for reference in references:
+        _prefetch(reference, platform, given)
+
+
+def _prefetch(reference: Reference, platform: str | None, given: dict[str, Any]) -> None:
+    try:
+        with Graph(Options(**graph_options(reference, given))) as graph:
+            _prefetch_from(graph, reference, platform)
+    except (Unusable, NothingThere) as error:
+        fail(error)
+    except (OSError, DXFError, InvalidManifest) as error:
+        fail(f"{reference}: {told(error)}")
+
+
+def _prefetch_from(graph: Graph, reference: Reference, platform: str | None) -> None:
+    blobs = wanted(graph, reference, platform)
+    total = sum(item.blob.size for item in blobs)
+    with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+        fetch_all(graph, blobs, bar.update)
+    click.echo(f"{reference}: {len(blobs)} blobs, {total} bytes are in the cache")

@@ -1,0 +1,46 @@
+"""``regfs login`` and ``regfs logout``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from regfs.cli.parameters import ReferenceType, connecting, connection_to, fail, password_given
+from regfs.registry import credentials
+from regfs.registry.auth import Credential
+from regfs.registry.connect import CannotConnect, connect
+from regfs.registry.reference import Reference
+
+
+@click.command()
+@click.argument("reference", type=ReferenceType(), metavar="HOST")
+@connecting
+def login(reference: Reference, **given: Any) -> None:
+    """Log in to HOST, and keep the credential where docker, podman and skopeo find it.
+
+    The user is --username, or asked for; the password is read from REGFS_PASSWORD, else from standard input.
+    """
+    username = given["username"] or click.prompt("Username", err=True)
+    credential = Credential(username, password_given())
+    connection = replace(connection_to(reference, {**given, "username": None}), credential=lambda *_: credential)
+    try:
+        connect(reference, connection).close()
+        click.echo(f"kept in {credentials.store(os.environ, reference.host, credential)}")
+    except (CannotConnect, credentials.CredentialsUnusable) as error:
+        fail(error)
+
+
+@click.command()
+@click.argument("reference", type=ReferenceType(), metavar="HOST")
+def logout(reference: Reference) -> None:
+    """Forget the credential of HOST in the files and helpers of docker and podman."""
+    try:
+        places = credentials.erase(os.environ, reference.host)
+    except credentials.CredentialsUnusable as error:
+        fail(error)
+    if not places:
+        fail(f"no credential of {reference.host} is kept")
+    click.echo("\n".join(f"removed from {place}" for place in places))

@@ -1,0 +1,153 @@
+"""What the commands share: how references and sizes are written, the way to a registry, the one line of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from regfs.errnos import printable
+from regfs.graph import default_cache_dir
+from regfs.registry import credentials, mirrors
+from regfs.registry.auth import Credential
+from regfs.registry.connect import Connection
+from regfs.registry.reference import InvalidReference, Reference, parse_reference
+from regfs.registry.tls import Certificates
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class ReferenceType(click.ParamType):  # type: ignore[type-arg]
+    """A reference on the command line."""
+
+    name = "reference"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Reference:
+        """Parse it, or say in one line what the right form is."""
+        if isinstance(value, Reference):
+            return value
+        try:
+            return parse_reference(value)
+        except InvalidReference as error:
+            self.fail(str(error), param, ctx)
+
+
+class SizeType(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes, such as ``500M`` or ``20G``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse it; the units are powers of 1024."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+        unit = text[-1:] if text[-1:].isalpha() else ""
+        number = text.removesuffix(unit)
+        if unit not in _UNITS or not number.isdigit():
+            self.fail(f"{value!r} is not a size; write it as 500M or 20G", param, ctx)
+        return int(number) * _UNITS[unit]
+
+
+def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option that the environment can give too, as ``REGFS_`` and its name."""
+    long = max(names, key=len).lstrip("-").partition("/")[0]
+    variable = f"REGFS_{long.upper().replace('-', '_')}"
+    return click.option(*names, envvar=variable, **{"show_default": True, **attributes})
+
+
+def fail(message: object) -> NoReturn:
+    """End with *message* as one line on standard error and status 1."""
+    click.echo(f"regfs: {printable(str(message))}", err=True)
+    sys.exit(1)
+
+
+CACHE_DIR = option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_cache_dir,
+    show_default="~/.cache/regfs",
+    help="The cache.",
+)
+_CONNECTING = (
+    option("--insecure", is_flag=True, help="Speak plain HTTP."),
+    option(
+        "--ca-file",
+        type=click.Path(exists=True, dir_okay=False),
+        help="CA certificates to verify its certificate with.",
+    ),
+    option("--client-cert", type=click.Path(exists=True, dir_okay=False), help="Client certificate."),
+    option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Key of the client certificate."),
+    option("--no-tls-verify", is_flag=True, help="Do not verify the registry's certificate."),
+    option("--username", help="Who to log in as; the password is read from REGFS_PASSWORD, else from standard input."),
+    option("--mirror", type=ReferenceType(), multiple=True, help="Read from this registry first; repeatable."),
+    option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers."),
+    option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing."),
+    CACHE_DIR,
+    option(
+        "--cache-size", type=SizeType(), help="Keep the cache below this, such as 20G.  [default: half of what is free]"
+    ),
+)
+
+
+def connecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how to reach a registry and where the cache is."""
+    for add in reversed(_CONNECTING):
+        command = add(command)
+    return command
+
+
+def graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "reference": reference,
+        "connection": connection_to(reference, given),
+        "cache_dir": Path(os.path.abspath(given["cache_dir"])),
+        "cache_size": given["cache_size"],
+    }
+
+
+def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
+    if (given["client_cert"] is None) != (given["client_key"] is None):
+        fail("--client-cert and --client-key belong together; give both")
+    if given["insecure"] and reference.scheme == "https":
+        fail("--insecure contradicts https:// in the reference; leave one out")
+    return Connection(
+        insecure=given["insecure"],
+        offline=given.get("offline", False),
+        certificates=Certificates(
+            authorities=(given["ca_file"],) if given["ca_file"] else (),
+            client=(given["client_cert"], given["client_key"]) if given["client_cert"] else None,
+            verify=not given["no_tls_verify"],
+        ),
+        timeout=given["timeout"],
+        retries=given["retries"],
+        credential=_credential(reference, given["username"]),
+        mirrors=(*given["mirror"], *mirrors.configured(os.environ, reference.host)),
+    )
+
+
+def _credential(reference: Reference, username: str | None) -> Callable[[str, str], Credential | None]:
+    environment = {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
+    given = None if username is None else Credential(username, password_given())
+    kept = credentials.Credentials(environment)
+
+    def credential(host: str, repository: str) -> Credential | None:
+        if given is not None and host == reference.host:
+            return given
+        return kept.find(host, repository)
+
+    return credential
+
+
+def password_given() -> str:
+    """From the environment, which then forgets it, else from standard input; never from the arguments."""
+    password = os.environ.pop("REGFS_PASSWORD", None)
+    if password is not None:
+        return password
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\n")
