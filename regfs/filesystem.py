@@ -32,6 +32,7 @@ from regfs.tree import (
     Entry,
     Folder,
     Hidden,
+    Nascent,
     Path,
     Platforms,
     Tree,
@@ -344,19 +345,29 @@ class Filesystem:
         if entry is not None and not isinstance(entry, Blob):
             if self._tree.resolve(goal) is not None and next(self.readdir(new), None) is not None:
                 raise OSError(errno.ENOTEMPTY, "directory not empty")
-            self._moves.directory(entry, source, goal)
+            self._rename_directory(entry, source, goal)
             return
         target = self._placement.target(goal)
         if not isinstance(self._tree.resolve(goal), Blob | None):
             raise OSError(errno.EISDIR, "is a directory")
         if isinstance(entry, Blob):
             self._moves.blob(entry, source, target)
+            self._tree.landed(goal)
         replaced = self._writings.at(goal)
         if replaced is not None:
             self._writings.abandon(replaced)
         if writing is not None:
             self._writings.rename(writing, source, goal, target)
-        self._tree.landed(goal)
+
+    def _rename_directory(self, entry: Entry, source: Path, goal: Path) -> None:
+        """Give a directory another name, and the files that are being written in it."""
+        within = self._writings.within(source)
+        if within and isinstance(entry, Nascent) and source[:-1] != goal[:-1]:
+            raise OSError(errno.EBUSY, "a file in it is being written; whose it is was decided when it was made")
+        self._moves.directory(entry, source, goal)
+        for writing in within:
+            path = goal + writing.path[len(source) :]
+            self._writings.rename(writing, writing.path, path, self._placement.target(path))
 
     def utimens(self, path: str, mtime_ns: int) -> None:
         """Set a file's time of modification, to the second; that of a directory is left as it is."""

@@ -48,20 +48,21 @@ class Moves:
             self._placement.require_makeable(goal)
             self._tree.make(goal)
         elif isinstance(opened, Folder) and opened.prefix:
-            self._folder(opened, goal)
+            self._folder(opened, source, goal)
         elif isinstance(entry, Alias) and not entry.pinned:
             self._retag(entry, goal)
         else:
             raise OSError(errno.EXDEV, "moved file by file")
         self._tree.remake(source, goal)
 
-    def _folder(self, folder: Folder, goal: Path) -> None:
+    def _folder(self, folder: Folder, source: Path, goal: Path) -> None:
         """Give every title below *folder* another start, in one manifest."""
         target = self._placement.target(goal)
         alias = folder.alias
         if (alias.repository, alias.name) != (target.repository, target.alias) or folder.manifest is None:
             raise OSError(errno.EXDEV, "moved file by file")
         self._placement.target_in(folder, "x")
+        self.keep_directories(source)
         edits: dict[Path, Descriptor | None] = {}
         for path, blob in self._tree.files(folder.manifest).blobs.items():
             if path[: len(folder.prefix)] == folder.prefix:

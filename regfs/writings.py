@@ -146,6 +146,12 @@ class Writings:
         with self._lock:
             return {p[-1]: writing for p, writing in self._writing.items() if p[:-1] == parts and not writing.gone}
 
+    def within(self, parts: Path) -> list[Writing]:
+        """The files being written in a directory, and in those below it."""
+        with self._lock:
+            files = list(self._writing.values())
+        return [writing for writing in files if writing.path[: len(parts)] == parts and not writing.gone]
+
     def rename(self, writing: Writing, source: Path, goal: Path, target: Target) -> None:
         """Give a file that is being written another path, and mean it to be something else."""
         writing.file.aim(target)

@@ -106,6 +106,69 @@ def test_a_directory_of_an_alias_can_be_renamed(view: View, foreign: Foreign, th
     assert view.list(f"{there}/v1") == ["a", "b", "other"]
 
 
+def test_a_file_being_written_moves_along_with_its_directory(view: View, foreign: Foreign, there: str) -> None:
+    with (
+        view.open(f"{there}/v1/sub/c", os.O_WRONLY) as handle,
+        view.open(f"{there}/v1/sub/new", os.O_WRONLY | os.O_CREAT) as new,
+    ):
+        handle.write(b"CC", 0)
+        new.write(b"new", 0)
+        view.rename(f"{there}/v1/sub", f"{there}/v1/moved")
+        assert view.list(f"{there}/v1/moved") == ["c", "new"]
+        assert view.read_bytes(f"{there}/v1/moved/new") == b"new"
+    assert foreign.files(there, "v1") == {"a": b"aa", "b": b"bb", "moved/c": b"CC", "moved/new": b"new"}
+    assert view.list(f"{there}/v1") == ["a", "b", "moved"]
+
+
+def test_a_file_being_written_moves_along_with_its_alias(view: View, foreign: Foreign, there: str) -> None:
+    with view.open(f"{there}/v1/a", os.O_WRONLY) as handle:
+        handle.write(b"A", 0)
+        view.rename(f"{there}/v1", f"{there}/v2")
+        assert view.read_bytes(f"{there}/v2/a") == b"Aa"
+    assert foreign.files(there, "v2") == {"a": b"Aa", "b": b"bb", "sub/c": b"cc"}
+    assert foreign.aliases(there) == {"v2"}
+
+
+def test_a_file_being_written_moves_along_with_a_directory_that_is_in_the_mount_alone(
+    view: View, foreign: Foreign, there: str
+) -> None:
+    view.mkdir(f"{there}/v1/made")
+    with view.open(f"{there}/v1/made/new", os.O_WRONLY | os.O_CREAT) as handle:
+        handle.write(b"new", 0)
+        view.rename(f"{there}/v1/made", f"{there}/v1/moved")
+        assert view.list(f"{there}/v1/moved") == ["new"]
+        assert not view.exists(f"{there}/v1/made")
+    assert foreign.files(there, "v1") == {"a": b"aa", "b": b"bb", "sub/c": b"cc", "moved/new": b"new"}
+
+
+@pytest.mark.logs
+def test_where_a_directory_of_no_alias_goes_while_a_file_in_it_is_written_is_not_decided_twice(
+    view: View, foreign: Foreign, repository: str, there: str
+) -> None:
+    view.makedirs(f"{repository}-new/v1")
+    with view.open(f"{repository}-new/v1/a", os.O_WRONLY | os.O_CREAT) as handle:
+        handle.write(b"a", 0)
+        with refused(errno.EBUSY):
+            view.rename(f"{repository}-new/v1", f"{there}/v1/sub/v1")
+    assert foreign.files(f"{repository}-new", "v1") == {"a": b"a"}
+
+
+def test_moving_a_directory_leaves_the_one_it_was_in(view: View, foreign: Foreign, there: str) -> None:
+    foreign.artifact(there, "v2", {"deep/er/file": b"x"})
+    view.rename(f"{there}/v2/deep/er", f"{there}/v2/moved")
+    assert view.list(f"{there}/v2") == ["deep", "moved"]
+    assert view.list(f"{there}/v2/deep") == []
+
+
+def test_a_file_being_written_does_not_take_the_directory_along_that_it_is_moved_to(view: View, there: str) -> None:
+    view.mkdir(f"{there}/v1/made")
+    with view.open(f"{there}/v1/new", os.O_WRONLY | os.O_CREAT) as handle:
+        view.rename(f"{there}/v1/new", f"{there}/v1/made/new")
+        assert view.list(f"{there}/v1/made") == ["new"]
+        handle.write(b"new", 0)
+    assert view.read_bytes(f"{there}/v1/made/new") == b"new"
+
+
 def test_an_alias_can_be_renamed(view: View, foreign: Foreign, there: str) -> None:
     content = foreign.manifest(there, "v1")
     foreign.put(there, "sibling", content)
