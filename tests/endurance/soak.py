@@ -16,11 +16,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.endurance import fsx
+from tests.endurance import differential, fsx
 
 Kind = Callable[[int, float, Path], str]
 
-KINDS: dict[str, Kind] = {"fsx": fsx.soak}
+KINDS: dict[str, Kind] = {"differential": differential.soak, "fsx": fsx.soak}
 
 
 def soak(name: str, seed: int, seconds: float) -> bool:
