@@ -34,7 +34,7 @@ from tests.servers import Answer, Request
 
 FRED = Credential(USER, PASSWORD)
 BASIC = (("WWW-Authenticate", 'Basic realm="r"'),)
-BOMB = gzip.compress(bytes(64 << 20))
+BOMB = gzip.compress(bytes(64 << 20), mtime=0)
 GZIP = ("Content-Encoding", "gzip")
 DIGEST = "sha256:" + "0" * 64
 
@@ -408,7 +408,7 @@ def test_the_answer_of_a_token_server_stays_small_in_memory(
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("body", [b"not gzip", BOMB[:100], b""])
+@pytest.mark.parametrize("body", [b"not gzip", BOMB[:100], b""], ids=["not gzip", "cut short", "empty"])
 def test_a_broken_answer_of_a_token_server_is_a_refusal(
     serve: NewServer, lab: Lab, transport: Callable[..., PooledTransport], body: bytes
 ) -> None:
