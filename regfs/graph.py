@@ -50,6 +50,7 @@ class Options:
     :param ttl: seconds that what is known of the registry's names is fresh
     :param cache_size: bytes; None is half of what is free
     :param strict: verify every blob whole before any byte of it is served
+    :param platform: of multi-platform aliases, the one to show, as ``os-arch[-variant]``
     """
 
     reference: Reference
@@ -61,6 +62,7 @@ class Options:
     cache_size: int | None = None
     state_dir: Path = field(default_factory=default_state_dir)
     strict: bool = False
+    platform: str | None = None
 
 
 class Graph:
@@ -84,7 +86,7 @@ class Graph:
             raise Unusable(error.strerror or str(error)) from None
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
-        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog))
+        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog), options.platform)
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
         describer, placement = Describer(self.catalog, self.fetcher), Placement(self.tree)
         writings = Writings(

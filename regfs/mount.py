@@ -14,9 +14,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
+from regfs.busy import users
 from regfs.errnos import printable
 from regfs.graph import Graph, Options, Unusable
 from regfs.live import Register
+from regfs.notify import notify
 from regfs.private import OTHERWISE, NotPrivate, private_directory, private_opener, private_state
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 _READY = b"ready\n"
 _ESCAPED = re.compile(rb"\\([0-7]{3})")  # how /proc/self/mounts writes spaces and the like
 _LOG_BYTES, _LOG_FILES = 5 << 20, 3
+_BUSY = os.strerror(errno.EBUSY)
+_NAMED = 3  # of the processes that keep a mount busy
 
 
 class MountFailed(Exception):
@@ -32,7 +36,10 @@ class MountFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class MountOptions(Options):
-    """What ``regfs mount`` was asked for."""
+    """What ``regfs mount`` was asked for.
+
+    :param kernel_options: words of mount(8) that the kernel heeds, such as ``noexec``
+    """
 
     directory: Path
     allow_other: bool = False
@@ -41,6 +48,7 @@ class MountOptions(Options):
     umask: int = 0
     log_file: Path | None = None
     log_level: str = "info"
+    kernel_options: tuple[str, ...] = ()
 
 
 def mount_in_foreground(options: MountOptions) -> None:
@@ -50,7 +58,12 @@ def mount_in_foreground(options: MountOptions) -> None:
     """
     check_directory(options.directory)
     _log_to(logging.StreamHandler(), options)
-    _serve(options, lambda: log.info("%s is mounted on %s", options.reference, options.directory))
+
+    def ready() -> None:
+        log.info("%s is mounted on %s", options.reference, options.directory)
+        notify(os.environ, "READY=1", f"STATUS={options.reference} is mounted on {options.directory}")
+
+    _serve(options, ready)
 
 
 def mount_in_background(options: MountOptions) -> None:
@@ -164,18 +177,21 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
                 default_permissions=options.allow_other,  # alone, a user needs no check: it would be a getattr per step
                 ro=options.read_only,
                 allow_other=options.allow_other,
+                **dict.fromkeys(options.kernel_options, True),
             )
         except RuntimeError:
             raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
+        notify(os.environ, "STOPPING=1")
         left.append(graph.filesystem.shutdown())
     log.info("%s is unmounted from %s", options.reference, options.directory)
     if sum(left):
         raise MountFailed(f"{_files(sum(left))} not pushed; see: regfs pending")
 
 
-def unmount(directory: Path, state_dir: Path) -> None:
+def unmount(directory: Path, state_dir: Path, lazy: bool = False) -> None:
     """Unmount *directory*, and wait until what was written there is pushed.
 
+    :param lazy: take it out of the tree now; who uses it goes on, and nothing is waited for (umount(8), ``-l``)
     :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
     """
     directory = Path(os.path.realpath(directory))
@@ -183,15 +199,29 @@ def unmount(directory: Path, state_dir: Path) -> None:
         raise MountFailed(f"{directory} is not a mount of regfs")
     register = Register(state_dir / "mounts")
     mounted = register.on(directory)
-    done = subprocess.run(
-        ["fusermount", "-u", os.fspath(directory)], check=False, capture_output=True, text=True, errors="replace"
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1]
-        raise MountFailed(f"{directory}: {reason.removeprefix('fusermount: ')}")
-    left = register.wait(mounted) if mounted is not None else 0
+    _fusermount("-u", *(["-z"] if lazy else []), directory=directory)
+    left = register.wait(mounted) if mounted is not None and not lazy else 0
     if left:
         raise MountFailed(f"{directory} is unmounted; {_files(left)} not pushed, see: regfs pending")
+
+
+def _fusermount(*arguments: str, directory: Path) -> None:
+    command = ["fusermount", *arguments, os.fspath(directory)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+    except FileNotFoundError:
+        raise MountFailed("fusermount is missing; install it: apt install fuse") from None
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1].removeprefix("fusermount: ")
+        raise MountFailed(_who(directory) if _BUSY in reason else f"{directory}: {reason}")
+
+
+def _who(directory: Path) -> str:
+    """Who is in the way of an unmount, and what to do."""
+    found = list(users(directory))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    told = ", ".join(map(str, found[:_NAMED])) or "a process of another user uses it, or a mount in it"
+    return f"{directory} is busy: {told}{more}; end that, or run: regfs umount --lazy {directory}"
 
 
 def _files(number: int) -> str:

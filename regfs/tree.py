@@ -178,11 +178,13 @@ class Tree:
 
     :param catalog: what the registry holds
     :param root: what the mount's root is
+    :param platform: of multi-platform aliases that have it, only this one is shown, as ``os-arch[-variant]``
     """
 
-    def __init__(self, catalog: Catalog, root: Directory | Alias) -> None:
+    def __init__(self, catalog: Catalog, root: Directory | Alias, platform: str | None = None) -> None:
         self._catalog = catalog
         self._root = root
+        self._platform = platform
         self.is_one_repository = (
             isinstance(root, Directory) and root.is_repository
         )  # one repository: nothing nested is shown
@@ -208,6 +210,9 @@ class Tree:
             return entry
         manifest = self._catalog.manifest(entry.repository, entry.name)
         if isinstance(manifest, Index):
+            chosen = platforms_of(manifest).get(self._platform or "")
+            if chosen is not None:
+                return self.open_directory(Alias(entry.repository, chosen.digest, pinned=True))
             return Platforms(entry, manifest)
         return Folder(entry, manifest)
 

@@ -8,17 +8,32 @@ from typing import Any
 
 import click
 
+from regfs.cli.fstab import UnknownOption, arguments, kernel_options
 from regfs.cli.parameters import ReferenceType, connecting, fail, graph_options, option
 from regfs.graph import default_state_dir
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.registry.reference import Reference
 
 
-@click.command()
+class MountCommand(click.Command):
+    """A command whose every option can stand behind ``-o`` as well; one that stands for itself wins."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with what is behind ``-o`` put in front."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        try:
+            behind = arguments(given.get("options", ()), self)
+        except UnknownOption as error:
+            raise click.UsageError(str(error), ctx) from None
+        return super().parse_args(ctx, [*behind, *args])
+
+
+@click.command(cls=MountCommand)
 @click.argument("reference", type=ReferenceType())
 @click.argument("directory", type=click.Path(path_type=Path))
 @connecting
 @option("--read-only", is_flag=True, help="Refuse every change.")
+@option("--platform", help="Of multi-platform aliases, show only this one, such as linux-arm64-v8.")
 @option("--offline", is_flag=True, help="Make no request; show what is cached.")
 @option("--repository", multiple=True, help="List this repository where the registry has no catalog; repeatable.")
 @option("--ttl", type=click.FloatRange(0), default=30.0, help="Seconds before names are asked for again.")
@@ -30,6 +45,13 @@ from regfs.registry.reference import Reference
 @option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Where a background mount logs to.")
 @option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="What it logs.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="OPTIONS",
+    help="Any of these as in /etc/fstab, such as ro,uid=1000,cache_size=20G; what is for mount(8) alone is ignored.",
+)
 def mount(reference: Reference, directory: Path, foreground: bool, **given: Any) -> None:
     """Mount REFERENCE on DIRECTORY, and return when it answers.
 
@@ -39,6 +61,7 @@ def mount(reference: Reference, directory: Path, foreground: bool, **given: Any)
     \b
     regfs mount localhost:5000 /mnt/reg
     regfs mount ghcr.io/org/model:v1 /mnt/model --read-only
+    regfs mount registry.example.com /mnt/reg -o ro,allow_other
     """
     options = _mount_options(reference, directory, given)
     try:
@@ -59,6 +82,7 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
         **graph_options(reference, given),
         directory=Path(os.path.abspath(directory)),
         read_only=given["read_only"],
+        platform=given["platform"],
         repositories=tuple(given["repository"]),
         ttl=given["ttl"],
         strict=given["verify"] == "strict",
@@ -68,14 +92,22 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
         umask=umask,
         log_file=None if given["log_file"] is None else Path(os.path.abspath(given["log_file"])),
         log_level=given["log_level"],
+        kernel_options=kernel_options(given["options"]),
     )
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-def umount(directory: Path) -> None:
-    """Unmount DIRECTORY."""
+@click.option("-l", "--lazy", is_flag=True, help="Unmount now, whoever uses it; wait for nothing.")
+def umount(directory: Path, lazy: bool) -> None:
+    """Unmount DIRECTORY, and return when what was written there is pushed.
+
+    When it is busy, the message says which processes use it. The status is 1 when something could not be pushed.
+
+    \b
+    regfs umount /mnt/reg
+    """
     try:
-        unmount(Path(os.path.abspath(directory)), default_state_dir())
+        unmount(Path(os.path.abspath(directory)), default_state_dir(), lazy)
     except MountFailed as error:
         fail(error)

@@ -1,0 +1,64 @@
+"""``mount.regfs``: what mount(8) calls for a file system of type regfs or fuse.regfs."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from regfs.cli.fstab import UnknownOption, arguments
+from regfs.cli.mounting import mount
+from regfs.errnos import printable
+
+_USAGE, _FAILED = 1, 32  # mount(8), EXIT STATUS
+
+
+def main() -> NoReturn:
+    """Mount as mount(8) asks for it. The status is that of mount(8): 0, 1 for wrong usage, 32 for no mount."""
+    try:
+        helper.main(prog_name="mount.regfs", standalone_mode=False)
+    except click.ClickException as error:
+        _end(error.format_message(), _USAGE)
+    except click.Abort:
+        sys.exit(130)
+    except SystemExit as ended:
+        sys.exit(_FAILED if ended.code else 0)
+    sys.exit(0)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    click.echo(f"mount.regfs: {printable(message)}", err=True)
+    sys.exit(status)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("source")
+@click.argument("directory")
+@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Options, with commas between them.")
+@click.option("-s", "sloppy", is_flag=True, help="Leave out options that are not known.")
+@click.option("-f", "fake", is_flag=True, help="Check the arguments, and mount nothing.")
+@click.option("-n", "no_mtab", is_flag=True, help="For mount(8); it changes nothing.")
+@click.option("-v", "verbose", is_flag=True, help="Say what is mounted.")
+@click.option("-t", "kind", metavar="TYPE", help="For mount(8); it changes nothing.")
+def helper(
+    source: str, directory: str, options: tuple[str, ...], sloppy: bool, fake: bool, no_mtab: bool, verbose: bool,
+    kind: str | None,
+) -> None:  # fmt: skip
+    """Mount SOURCE, a reference as that of `regfs mount`, on DIRECTORY.
+
+    mount(8) calls this program for lines of /etc/fstab such as
+
+    \b
+    registry.example.com/team/model  /mnt/model  fuse.regfs  ro,_netdev,allow_other  0 0
+    """
+    try:
+        words = arguments(options, mount, sloppy)
+    except UnknownOption as error:
+        raise click.UsageError(str(error)) from None
+    flags = [word for value in options for word in ("-o", value)] if not sloppy else words
+    with mount.make_context("mount", [*flags, "--", source, directory]) as context:
+        if not fake:
+            mount.invoke(context)
+    if verbose:
+        click.echo(f"mount.regfs: {source} is mounted on {directory}", err=True)
