@@ -18,6 +18,7 @@ RUN apt-get update \
     && install -d -o regfs -g regfs /mnt/reg
 
 COPY pyproject.toml README.md /usr/src/regfs/
+COPY docs/man /usr/src/regfs/docs/man
 COPY regfs /usr/src/regfs/regfs
 RUN python3 -m venv /opt/regfs \
     && /opt/regfs/bin/pip install --no-cache-dir --disable-pip-version-check /usr/src/regfs \

@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,12 +74,17 @@ def mount_in_background(options: MountOptions) -> None:
     """
     check_directory(options.directory)
     told, tell = os.pipe()
-    if os.fork() == 0:
+    server = os.fork()
+    if server == 0:
         os.close(told)
         _serve_detached(options, tell)
     os.close(tell)
-    with open(told, "rb") as pipe:
-        answer = pipe.read()
+    try:
+        with open(told, "rb") as pipe:
+            answer = pipe.read()
+    except KeyboardInterrupt:
+        os.kill(server, signal.SIGTERM)
+        raise
     if not answer.endswith(_READY):
         raise MountFailed(_one_line(answer.decode(errors="replace").splitlines()))
     os.stat(options.directory)

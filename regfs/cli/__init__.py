@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
 import click
 
 from regfs import __version__
-from regfs.cli import caching, fetching, journal, logins, mounting
+from regfs.cli import caching, completion, fetching, journal, logins, mounting
 
 
 def main() -> NoReturn:
@@ -18,8 +19,15 @@ def main() -> NoReturn:
     except click.ClickException as error:
         click.echo(f"regfs: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        _interrupted()
+
+
+def _interrupted() -> NoReturn:
+    """End at once: threads that wait for a registry are not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +39,9 @@ def commands() -> None:
     regfs mount localhost:5000 /mnt/reg        mount a registry
     cp model.bin /mnt/reg/team/model/v1/       publish a file
     regfs umount /mnt/reg                      unmount it
+
+    The status is 0 when all was done, 1 when something failed, 2 when the command was written wrongly, 130 when it was
+    interrupted. Each option has a variable as well: REGFS_CA_FILE for --ca-file.
     """
 
 
@@ -43,5 +54,6 @@ for command in (
     journal.push_pending,
     logins.login,
     logins.logout,
+    completion.completion,
 ):
     commands.add_command(command)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from regfs.cache import BlobCache
-from regfs.cli.parameters import CACHE_DIR, SizeType, fail
+from regfs.cli.parameters import CACHE_DIR, JSON, SizeType, fail
 
 
 @click.group()
@@ -35,9 +37,13 @@ def caching(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache.command()
 @caching
-def info(blobs: BlobCache) -> None:
+@JSON
+def info(blobs: BlobCache, as_json: bool) -> None:
     """Say what the cache holds."""
     usage = blobs.usage()
+    if as_json:
+        click.echo(json.dumps({"directory": os.fspath(blobs.directory), **asdict(usage)}))
+        return
     click.echo(f"directory  {blobs.directory}")
     click.echo(f"blobs      {usage.blobs} whole, {usage.partial} in part")
     click.echo(f"size       {usage.size} bytes of at most {usage.limit}")
@@ -45,12 +51,16 @@ def info(blobs: BlobCache) -> None:
 
 @cache.command()
 @caching
-def check(blobs: BlobCache) -> None:
+@JSON
+def check(blobs: BlobCache, as_json: bool) -> None:
     """Read every blob again and remove those that are not their digest. The status is 1 when there were any."""
     bad = list(blobs.check())
-    for name in bad:
-        click.echo(f"removed {name}")
-    click.echo(f"{blobs.usage().blobs} blobs are what their digests say")
+    if as_json:
+        click.echo(json.dumps({"removed": bad, "blobs": blobs.usage().blobs}))
+    else:
+        for name in bad:
+            click.echo(f"removed {name}")
+        click.echo(f"{blobs.usage().blobs} blobs are what their digests say")
     sys.exit(1 if bad else 0)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import datetime
 from typing import Any
 
 import click
 
-from regfs.cli.parameters import connecting, fail, graph_options
+from regfs.cli.parameters import JSON, connecting, fail, graph_options
 from regfs.errnos import told
 from regfs.graph import Graph, Options, Unusable, default_state_dir
 from regfs.registry.exceptions import DXFError
@@ -18,11 +19,35 @@ from regfs.staging import Journal, Pending
 
 
 @click.command()
-def pending() -> None:
-    """List the files whose push failed: their bytes are kept until they are pushed or dropped."""
-    for item in Journal(default_state_dir() / "journal", "").pending():
-        when = datetime.fromtimestamp(item.mtime_ns / 10**9).astimezone().isoformat(" ", "seconds")
-        click.echo(f"{item.id}  {item.size:>12}  {when}  {item.host}/{item.target}")
+@JSON
+def pending(as_json: bool) -> None:
+    """List the files whose push failed: their bytes are kept until they are pushed or dropped.
+
+    To push them, run `regfs push-pending`; to drop them, `regfs push-pending --drop`.
+    """
+    items = list(Journal(default_state_dir() / "journal", "").pending())
+    if as_json:
+        click.echo(json.dumps([_document(item) for item in items]))
+        return
+    for item in items:
+        click.echo(f"{item.id}  {item.size:>12}  {_when(item).replace('T', ' ')}  {item.host}/{item.target}")
+
+
+def _document(item: Pending) -> dict[str, object]:
+    target = item.target
+    return {
+        "id": item.id,
+        "size": item.size,
+        "modified": _when(item),
+        "registry": item.host,
+        "repository": target.repository,
+        "alias": target.alias,
+        "title": "/".join(target.title),
+    }
+
+
+def _when(item: Pending) -> str:
+    return datetime.fromtimestamp(item.mtime_ns / 10**9).astimezone().isoformat(timespec="seconds")
 
 
 @click.command("push-pending")

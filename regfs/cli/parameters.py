@@ -66,6 +66,7 @@ def fail(message: object) -> NoReturn:
     sys.exit(1)
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a program.")
 CACHE_DIR = option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),

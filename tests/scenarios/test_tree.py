@@ -310,6 +310,25 @@ def test_a_mount_of_one_digest_stays_as_it_is(
         view.write_bytes("c", b"c")
 
 
+@pytest.mark.logs
+def test_a_view_of_one_platform_shows_its_files_in_the_place_of_the_platforms(
+    new_view: NewView, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    amd64 = foreign.artifact(repository, "amd64", {"program": b"amd64"})
+    arm64 = foreign.artifact(repository, "arm64", {"program": b"arm64"})
+    foreign.index(repository, "both", [(amd64, AMD64), (arm64, ARM64)])
+    foreign.index(repository, "one", [(amd64, AMD64)])
+    view = new_view(f"{registry.url}/{repository}", platform="linux-arm64-v8")
+    assert view.list("both") == ["program"]
+    assert view.read_bytes("both/program") == b"arm64"
+    assert view.list("one") == ["linux-amd64"]
+    with refused(errno.EROFS):
+        view.write_bytes("both/program", b"another")
+    with refused(errno.EROFS):
+        view.remove("both/program")
+    assert new_view(f"{registry.url}/{repository}:both", platform="linux-amd64").list() == ["program"]
+
+
 def test_a_mount_of_a_multi_platform_alias_shows_the_platforms(
     new_view: NewView, registry: Registry, foreign: Foreign, repository: str
 ) -> None:

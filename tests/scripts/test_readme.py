@@ -38,6 +38,7 @@ class Reader:
         self.clone.mkdir(parents=True)
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, self.clone)
+        shutil.copytree(ROOT / "docs/man", self.clone / "docs/man")
         shutil.copytree(ROOT / "regfs", self.clone / "regfs", ignore=shutil.ignore_patterns("__pycache__"))
         (self.clone / "config.json").write_text('{"layers": 12, "heads": 8}\n')
         (self.clone / "weights.bin").write_bytes(os.urandom(64 << 20))
@@ -124,7 +125,7 @@ def test_the_readme_asks_for_the_packages_that_setup_installs() -> None:
 
 def test_the_readme_has_every_option_of_mount_and_no_other() -> None:
     table = re.findall(r"^\| (`-.+?) \|", README.partition("## Options")[2].partition("\n## ")[0], re.MULTILINE)
-    written = {option for row in table for option in re.findall(r"`(?:-f`, `)?(--[a-z-]+)", row)}
+    written = {option for row in table for option in re.findall(r"`(?:-f`, `)?(--[a-z-]+|-o\b)", row)}
     there = {
         max(parameter.opts, key=len) for parameter in commands.commands["mount"].params if parameter.opts[0][0] == "-"
     }
