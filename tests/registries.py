@@ -242,6 +242,12 @@ class Registry:
                 self._process.kill()
                 self._process.wait()
 
+    def kill(self) -> None:
+        """End the process without a warning; its storage stays as it is at that moment."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def restart(self) -> None:
         """Stop, and start again on the same port."""
         self.stop()

@@ -16,11 +16,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.endurance import differential, fsx
+from tests.endurance import differential, fsx, kills
 
 Kind = Callable[[int, float, Path], str]
 
-KINDS: dict[str, Kind] = {"differential": differential.soak, "fsx": fsx.soak}
+KINDS: dict[str, Kind] = {"differential": differential.soak, "fsx": fsx.soak, "kills": kills.soak}
 
 
 def soak(name: str, seed: int, seconds: float) -> bool:

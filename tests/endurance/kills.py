@@ -1,0 +1,170 @@
+"""A mount, its registry, or both killed at random moments while programs write and read; looked at after each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.endurance import holding
+from tests.endurance.claims import Claims
+from tests.endurance.writer import content_of
+from tests.registries import Lab, Registry
+from tests.scenarios.foreign import Foreign
+from tests.scenarios.views import Mounted
+
+_WRITER = Path(__file__).with_name("writer.py")
+_WRITERS = ("a", "b")
+_REPOSITORY, _ALIAS = "killed", "v1"
+_LATEST = 2.0  # seconds after the start that a kill comes at most
+_PATIENCE = 60.0  # seconds that a writer may take to notice
+
+
+class Kills:
+    """One user and one registry, whose mounts are killed over and over.
+
+    ``done`` counts what was killed, acknowledged, found in the journal, and read.
+    """
+
+    def __init__(self, registry: Registry, directory: Path) -> None:
+        self.done: Counter[str] = Counter()
+        self._registry = registry
+        self._directory = directory
+        self._foreign = Foreign(registry)
+        self._foreign.artifact(_REPOSITORY, _ALIAS, {})
+        self._verified: set[str] = set()
+
+    def round(self, seed: int) -> None:
+        """Mount, write and read, kill, look at everything.
+
+        :raises AssertionError: when something is not as it was acknowledged
+        """
+        chosen = random.Random(seed)
+        victims = chosen.choices((("mount",), ("registry",), ("mount", "registry")), (7, 2, 1))[0]
+        view = Mounted(self._directory, self._registry.url, cache_size="200M")
+        claims = Claims(self._there())
+        with self._reading(view, seed):
+            writers = [self._writer(view, name, seed) for name in _WRITERS]
+            time.sleep(chosen.uniform(0.02, _LATEST))
+            self._kill(view, victims, chosen)
+            for writer in writers:
+                writer.terminate()
+            said = [writer.communicate(timeout=_PATIENCE)[0].splitlines() for writer in writers]
+        for lines in said:
+            claims.follow(lines)
+            self.done["acknowledged"] += sum(line.startswith(("done", "renames")) for line in lines)
+        if "mount" not in victims:
+            with suppress(AssertionError):
+                view.close()  # it says so when something was not pushed
+        self._look(view, claims)
+
+    def _writer(self, view: Mounted, name: str, seed: int) -> subprocess.Popen[str]:
+        command = [sys.executable, str(_WRITER), view.path(f"{_REPOSITORY}/{_ALIAS}"), name, str(seed)]
+        environment = {**os.environ, "PYTHONPATH": ""}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def _kill(self, view: Mounted, victims: tuple[str, ...], chosen: random.Random) -> None:
+        process = view.pid
+        for victim in chosen.sample(victims, len(victims)):
+            if victim == "mount":
+                os.kill(process, signal.SIGKILL)
+            else:
+                self._registry.kill()
+                time.sleep(chosen.uniform(0, 0.5))
+            self.done[f"kills of the {victim}"] += 1
+            time.sleep(chosen.uniform(0, 0.2))
+        if "registry" in victims:
+            self._registry.restart()
+            time.sleep(chosen.uniform(0, 1))
+
+    @contextmanager
+    def _reading(self, view: Mounted, seed: int) -> Iterator[None]:
+        """Meanwhile, read whatever is there: it is the beginning of something that was written, or an error."""
+        ended, wrong = threading.Event(), []
+
+        def read() -> None:
+            chosen = random.Random(seed)
+            while not ended.wait(0.01):
+                with suppress(OSError):
+                    path = f"{_REPOSITORY}/{_ALIAS}/{chosen.choice(_WRITERS)}{chosen.randrange(3)}"
+                    content = view.read_bytes(path)
+                    self.done["read"] += 1
+                    if not _is_ours(content):
+                        wrong.append(f"{path} reads {content[:80]!r}…, {len(content)} bytes")
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(_PATIENCE)
+        assert not thread.is_alive(), "a read does not end"
+        assert not wrong, wrong
+
+    def _look(self, view: Mounted, claims: Claims) -> None:
+        there = self._there()
+        assert not (wrong := claims.wrong(there)), "\n".join(wrong)
+        journal = holding.kept(view)
+        self.done["in the journal"] += len(journal)
+        for item in journal:
+            tokens = claims.begun.get(item.title, set())
+            assert any(content_of(token).startswith(item.content) for token in tokens), f"{item.title} is strange"
+        for name, token in claims.whole.items():
+            safe = [item.content for item in journal if item.title == name]
+            digest = hashlib.sha256(content_of(token)).hexdigest()
+            assert content_of(token) in safe or there.get(name) == f"sha256:{digest}", f"{token} of {name} is lost"
+        holding.push_pending(view)
+        pushed = {item.title: f"sha256:{hashlib.sha256(item.content).hexdigest()}" for item in journal}
+        assert self._there() == there | pushed
+        holding.whole_cache(view)
+        assert "Traceback" not in view.log(), view.log()
+
+    def _there(self) -> dict[str, str]:
+        found = holding.digests(self._foreign, self._registry, _REPOSITORY, _ALIAS)
+        for digest in set(found.values()) - self._verified:
+            self._foreign.blob(_REPOSITORY, digest)
+            self._verified.add(digest)
+        return found
+
+    def close(self) -> None:
+        """End the last mount, which is dead, and the client."""
+        subprocess.run(["fusermount", "-u", "-z", self._directory / "mnt"], check=False, stderr=subprocess.DEVNULL)
+        self._foreign.close()
+
+    def __str__(self) -> str:
+        return ", ".join(f"{number} {what}" for what, number in sorted(self.done.items()))
+
+
+def _is_ours(content: bytes) -> bool:
+    token = content.partition(b"\n")[0].decode(errors="replace")
+    return content_of(token).startswith(content) if b"\n" in content else len(content) < 80
+
+
+def soak(seed: int, seconds: float, directory: Path) -> str:
+    """Kill for a while."""
+    (directory / "lab").mkdir()
+    lab = Lab(directory / "lab")
+    kills = Kills(lab.start("plain"), directory / "user")
+    end, turn = time.monotonic() + seconds, seed
+    try:
+        while time.monotonic() < end:
+            turn += 1
+            try:
+                kills.round(turn)
+            except BaseException:
+                print(f"kills: round {turn}, after {kills}", flush=True)
+                raise
+    finally:
+        kills.close()
+        lab.stop()
+    return f"{turn - seed} rounds: {kills}"
