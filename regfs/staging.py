@@ -155,6 +155,11 @@ class Staged:
         return self._version != self._pushed
 
     @property
+    def is_broken(self) -> bool:
+        """Whether a write failed: its program was told so then, and what is here is nothing to keep."""
+        return self._broken is not None
+
+    @property
     def version(self) -> int:
         """Counts the changes."""
         return self._version
@@ -191,7 +196,7 @@ class Staged:
             if target.repository != self.target.repository:
                 self._may_send_ahead = False
             self.target = target
-            if self.is_dirty:
+            if self.is_dirty and not self.is_broken:
                 self._write_down()
 
     def fill(self, read_into: Callable[[memoryview, int], int]) -> None:
@@ -224,6 +229,7 @@ class Staged:
                     written = os.pwrite(self._fd, rest, position)
                 except OSError as error:
                     self._broken = error
+                    (self._directory / _MEANT).unlink(missing_ok=True)  # it is never what was meant, from here on
                     raise
                 rest, position = rest[written:], position + written
                 self.size = max(self.size, position)
@@ -242,7 +248,10 @@ class Staged:
             if self._hashed is not None and size < self._hashed and self._ahead is not None:
                 self._may_send_ahead = False
             if size == 0:
-                self._hasher, self._hashed, self._broken = hashlib.sha256(), 0, None
+                self._hasher, self._hashed = hashlib.sha256(), 0
+                if self.is_broken:
+                    self._broken = None
+                    self._write_down()
             elif self._hashed is not None and size < self._hashed:
                 self._hashed = None
 
@@ -305,13 +314,13 @@ class Staged:
                 (self._directory / _MEANT).unlink(missing_ok=True)
 
     def close(self, adopt: Callable[[str, Path], None] | None = None) -> None:
-        """Let go of the file. What the registry does not have stays in the journal.
+        """Let go of the file. What the registry does not have stays in the journal, but for what was not all written.
 
         :param adopt: takes a file over whose bytes the registry has
         """
         self._cancel_ahead()
-        if not self.is_dirty:
-            if adopt is not None and self.digest is not None:
+        if not self.is_dirty or self.is_broken:
+            if adopt is not None and self.digest is not None and not self.is_broken:
                 adopt(self.digest, self._directory / _DATA)
             shutil.rmtree(self._directory, ignore_errors=True)
         os.close(self._fd)
@@ -323,7 +332,7 @@ class Staged:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _change(self) -> None:
-        if not self.is_dirty:
+        if not self.is_dirty and not self.is_broken:
             self._write_down()
         self._version += 1
         self.mtime_ns = time.time_ns()

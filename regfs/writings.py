@@ -172,9 +172,10 @@ class Writings:
                 return  # opened again in the meantime
             if self._writing.get(writing.path) is writing:
                 del self._writing[writing.path]
-            if writing.file.is_dirty:
+            kept = writing.file.is_dirty and not writing.file.is_broken
+            if kept:
                 self._left.add(writing.file.target)
-        if writing.file.is_dirty:
+        if kept:
             log.error("%s was not pushed; its bytes are kept, see: regfs pending", writing.file.target)
         writing.file.close(self._cache.adopt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.views import Mounted, refused
+from tests.scenarios.views import Mounted, eventually, refused, run
 
 Mount = Callable[..., Mounted]
 
@@ -51,9 +52,39 @@ def test_the_mount_goes_on_after_the_disk_was_full(
     view = mount(registry.url, small_disk)
     with refused(errno.ENOSPC):
         view.write_bytes(f"{repository}/v1/big.bin", os.urandom(12 << 20))
-    (pending,) = view.state.rglob("meant.json")
-    for path in (pending, pending.with_name("data")):
-        path.unlink()
+    eventually(lambda: list((view.state / "journal").iterdir()), [])
     view.write_bytes(f"{repository}/v1/small.txt", b"small")
     assert view.read_bytes(f"{repository}/v1/there.txt") == b"there"
     assert foreign.files(repository, "v1") == {"there.txt": b"there", "small.txt": b"small"}
+
+
+def test_a_write_that_failed_is_not_pushed_later_either(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str, small_disk: Path
+) -> None:
+    foreign.artifact(repository, "v1", {"there.txt": b"there"})
+    view = mount(registry.url, small_disk)
+    handle = view.open(f"{repository}/v1/big.bin", os.O_WRONLY | os.O_CREAT)
+    with refused(errno.ENOSPC):
+        handle.write(os.urandom(12 << 20), 0)
+    os.kill(view.pid, signal.SIGKILL)
+    with refused(errno.ENOTCONN, errno.ECONNABORTED, errno.EIO):
+        handle.close()
+    assert run("pending", environment=view.environment).stdout == ""
+    assert run("push-pending", environment=view.environment).returncode == 0
+    assert sorted(foreign.files(repository, "v1")) == ["there.txt"]
+
+
+def test_a_file_that_is_begun_again_after_a_write_that_failed_is_kept_when_its_push_fails(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str, small_disk: Path
+) -> None:
+    foreign.artifact(repository, "v1", {"there.txt": b"there"})
+    view = mount(registry.url, small_disk)
+    handle = view.open(f"{repository}/v1/big.bin", os.O_WRONLY | os.O_CREAT)
+    with refused(errno.ENOSPC):
+        handle.write(os.urandom(12 << 20), 0)
+    handle.truncate(0)
+    handle.write(b"small", 0)
+    registry.stop()
+    with refused(errno.EHOSTUNREACH):
+        handle.close()
+    eventually(view.journal, [b"small"])
