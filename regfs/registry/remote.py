@@ -35,6 +35,7 @@ NOT_MODIFIED = 304
 _MANIFEST_BYTES = 8 * manifests.MAX_BYTES  # 100,000 layers with titles; docker-registry takes fewer, others more
 _LISTING = 1000  # names on a page
 _REST = 60  # seconds
+_PUTS = 3  # times that a manifest is put whose bytes change on the way
 
 log = logging.getLogger(__name__)
 
@@ -147,10 +148,20 @@ class Remote:
         return verified_manifest(content, response, reference)
 
     def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
-        """Give a manifest to an alias; returns its digest."""
-        headers = {"Content-Type": media_type}
-        self._dxf(repository)._request("put", f"manifests/{reference}", headers=headers, data=content, repeat=True)
-        return manifests.digest_of(content)
+        """Give a manifest to an alias; returns its digest.
+
+        :raises DXFDigestMismatchError: when the registry says that it got other bytes, more than once
+        """
+        digest, headers = manifests.digest_of(content), {"Content-Type": media_type}
+        for _ in range(_PUTS):
+            answer = self._dxf(repository)._request(
+                "put", f"manifests/{reference}", headers=headers, data=content, repeat=True
+            )
+            stated = answer.headers.get("Docker-Content-Digest", digest)
+            if stated == digest or media_type in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED):
+                return digest  # of a signed schema 1 manifest the registry states another one
+            log.warning("%s: the registry got another manifest than was sent for %s", self.host, reference)
+        raise DXFDigestMismatchError(stated, digest)
 
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete by alias or by digest; what is not there counts as deleted."""

@@ -16,6 +16,7 @@ from regfs.registry.client import DXF
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import BLOB_MEDIA_TYPE
 from regfs.registry.transport import (
+    NOT_FOUND,
     TRANSIENT,
     ConnectionFailed,
     HTTPError,
@@ -64,7 +65,7 @@ def upload(dxf: DXF, content: Content | bytes, digest: str) -> None:
             elif not dxf._has_blob(digest):  # the answer may be all that was lost
                 _send_again(dxf, content, digest)
         except (ConnectionFailed, Timeout, HTTPError) as error:
-            if not is_transient(error) or attempt == _ATTEMPTS - 1:
+            if not (is_transient(error) or _is_of_a_lost_session(error)) or attempt == _ATTEMPTS - 1:
                 raise
             log.info("%s: sent again: %s", digest, type(error).__name__)
             pause(attempt)
@@ -225,6 +226,13 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, HTTPError):
         return status_of(error) in TRANSIENT
     return isinstance(error, ConnectionFailed | Timeout)
+
+
+def _is_of_a_lost_session(error: Exception) -> bool:
+    """Whether the registry no longer knows the upload: it restarted, or a proxy on the way sent the end of it twice."""
+    if not isinstance(error, HTTPError) or error.response is None:
+        return False
+    return status_of(error) == NOT_FOUND and error.response.request.method == "PUT"
 
 
 def pause(attempt: int) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,30 @@ def test_a_refused_manifest_leaves_the_alias_as_it_was(
         assert view.journal() == [b"changed"]
         assert view.read_bytes(f"{repository}/v1/there.txt") == b"there"
     assert foreign.digest(repository, "v1") == before
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_manifest_that_is_another_one_on_arrival_is_not_called_published(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str, times: int
+) -> None:
+    foreign.artifact(repository, "v1", {"there.txt": b"there"})
+    honest, spoilt = forward(registry.host), []
+
+    def spoil(request: Request) -> Answer:
+        if request.method == "PUT" and "/manifests/" in request.path and len(spoilt) < times:
+            spoilt.append(request)
+            request = replace(request, body=request.body.replace(b"new.txt", b"nev.txt"))
+        return honest(request)
+
+    with Server(spoil) as proxy:
+        view = mount(f"http://{proxy.host}")
+        if times == 1:
+            view.write_bytes(f"{repository}/v1/new.txt", b"new")
+            assert foreign.files(repository, "v1") == {"there.txt": b"there", "new.txt": b"new"}
+        else:
+            with refused(errno.EIO):
+                view.write_bytes(f"{repository}/v1/new.txt", b"new")
+            assert view.journal() == [b"new"]
 
 
 def test_a_registry_that_fails_in_passing_is_asked_again(
