@@ -9,7 +9,7 @@ import requests
 
 from regfs.cache import BlobCache
 from tests.registries import Registry
-from tests.scenarios.foreign import TITLE, Foreign
+from tests.scenarios.foreign import TITLE, Document, Foreign
 from tests.scenarios.views import Mounted, present, run
 
 
@@ -31,18 +31,28 @@ def kept(view: Mounted) -> list[Kept]:
     return [item for _, item in sorted(found, key=lambda pair: pair[0])]
 
 
+def document(foreign: Foreign, repository: str, alias: str) -> Document:
+    """An alias's manifest. docker-registry answers some with 500 while the alias is being put; it is asked again."""
+    while True:
+        try:
+            return foreign.document(repository, alias)
+        except AssertionError as error:
+            if ": 500 " not in str(error):
+                raise
+
+
 def digests(foreign: Foreign, registry: Registry, repository: str, alias: str) -> dict[str, str]:
     """The digests of an alias's files by title. Each blob that the manifest names is there, with its size.
 
     :raises AssertionError: when one is not, or a title is there twice
     """
-    document = foreign.document(repository, alias)
+    manifest = document(foreign, repository, alias)
     found: dict[str, str] = {}
-    for layer in [document["config"], *document["layers"]]:
+    for layer in [manifest["config"], *manifest["layers"]]:
         answer = requests.head(f"{registry.url}/v2/{repository}/blobs/{layer['digest']}", timeout=10)
         assert answer.status_code == 200, f"{repository}:{alias} names {layer}, which answers {answer.status_code}"
         assert answer.headers["Content-Length"] == str(layer["size"]), layer
-    for layer in document["layers"]:
+    for layer in manifest["layers"]:
         title = layer["annotations"][TITLE]
         assert title not in found, f"{repository}:{alias} has {title} twice"
         found[title] = layer["digest"]

@@ -16,11 +16,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.endurance import differential, fsx, kills
+from tests.endurance import differential, faults, fsx, kills
 
 Kind = Callable[[int, float, Path], str]
 
-KINDS: dict[str, Kind] = {"differential": differential.soak, "fsx": fsx.soak, "kills": kills.soak}
+KINDS: dict[str, Kind] = {
+    "differential": differential.soak,
+    "faults": faults.soak,
+    "fsx": fsx.soak,
+    "kills": kills.soak,
+}
 
 
 def soak(name: str, seed: int, seconds: float) -> bool:
