@@ -270,8 +270,7 @@ class Catalog:
         known: Value | None = self._names.get(key) if old is None else old.value
         began = monotonic()
         if known is not None and began < self._silent_until:
-            self._remember(key, known, self._silent_until - began)
-            return known
+            return self._settled(key, old, known, self._silent_until - began)
         try:
             value = ask(known)
         except (ConnectionFailed, Timeout, HTTPError, DXFUnauthorizedError) as error:
@@ -284,15 +283,20 @@ class Catalog:
             wait = max(_UNREACHABLE, monotonic() - began)  # what took long to find out is not tried often
             if not isinstance(error, HTTPError):
                 self._silent_until = monotonic() + wait
-            self._remember(key, known, wait)
-            return cast("Value", known)  # what was asked before was of the same kind
+            return self._settled(key, old, cast("Value", known), wait)  # what was asked before was of the same kind
+        settled = self._settled(key, old, value)
+        if settled is value:
+            self._names.put(key, value)
+        return settled
+
+    def _settled(self, key: tuple[str, ...], old: _Answer | None, value: Value, lifetime: float | None = None) -> Value:
+        """Remember *value*, unless a change of ours overtook the question: that is the later answer."""
         with self._lock:
             newer = self._answers.get(key)
-        if newer is not None and newer is not old:  # a put of ours overtook the question: its answer is the later one
-            return cast("Value", newer.value)
-        self._remember(key, value)
-        self._names.put(key, value)
-        return value
+            if newer is not None and newer is not old:
+                return cast("Value", newer.value)
+            self._keep_answer(key, value, lifetime)
+            return value
 
     def _deny(self, key: tuple[str, ...], error: Exception) -> None:
         """Remember for a moment that the registry refuses: many do so for what is not there."""
@@ -307,12 +311,16 @@ class Catalog:
             return
         log.warning("the registry cannot be reached; what was known is served (%s)", type(error).__name__)
 
-    def _remember(self, key: tuple[str, ...], value: object, lifetime: float | None = None) -> None:
+    def _remember(self, key: tuple[str, ...], value: object) -> None:
+        with self._lock:
+            self._keep_answer(key, value)
+
+    def _keep_answer(self, key: tuple[str, ...], value: object, lifetime: float | None = None) -> None:
+        """With the lock held. What is not there is remembered for a shorter time."""
         if lifetime is None:
             lifetime = min(self._ttl, _MISSING) if value is None and key != _CATALOG else self._ttl
-        with self._lock:
-            self._answers[key] = _Answer(value, monotonic() + lifetime)
-            self._denials.pop(key, None)
+        self._answers[key] = _Answer(value, monotonic() + lifetime)
+        self._denials.pop(key, None)
 
 
 def _transient(error: Exception) -> bool:

@@ -232,7 +232,11 @@ class Round:
                 view.close()  # it says so when something was not pushed
             self.done["jumps of the clock"] += self._clock.jumps
             self.done.update({f"faults: {kind}": number for kind, number in proxy.done.items()})
-            self._look(view, foreign, there, programs)
+            try:
+                self._look(view, foreign, there, programs)
+            except AssertionError:
+                print("\n".join(line for line in proxy.said if "/manifests/" in line))
+                raise
 
     def _mounted(self, ends: ExitStack, proxy: Proxy) -> Mounted:
         self._where, below = self._random.choice(

@@ -80,13 +80,16 @@ def nth(method: str, pattern: str, number: int, fault: Fault) -> Choose:
 
 
 class Proxy:
-    """Forwards to the registry at *host* from a port of its own; ``done`` counts the faults.
+    """Forwards to the registry at *host* from a port of its own.
+
+    ``done`` counts the faults; ``said`` has a line for each request that is over.
 
     :param choose: the fault of each request
     """
 
     def __init__(self, host: str, choose: Choose = lambda method, path: None) -> None:
         self.done: Counter[str] = Counter()
+        self.said: list[str] = []
         self.choose = choose
         self.registry = host
         self.forward = forward(host)
@@ -107,9 +110,14 @@ class Proxy:
             threading.Timer(seconds, self._up.set).start()
 
     def calm(self) -> None:
-        """Do no more harm."""
+        """Do no more harm; returns when connections are taken."""
         self.choose = lambda method, path: None
         self._up.wait()
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self._port)).close()
+                return
+            time.sleep(0.01)
 
     def _accept(self) -> None:
         self._listener.settimeout(0.02)
@@ -151,12 +159,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         fault = self.server.choose(self.command, self.path)
+        began = time.monotonic()
+        self.status = 0
         if fault is None:
             self.send(self.asked())
         else:
             self.server.done[fault.kind] += 1
             KINDS[fault.kind](self, fault.amount)
         self.server.answered.set()
+        harm = "" if fault is None else f", {fault.kind} {fault.amount:.2f}"
+        times = f"{began:.3f} to {time.monotonic():.3f}"
+        self.server.said.append(f"{times} {self.command} {self.path} {self.status}{harm}")
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = serve  # noqa: N815 - the base class's names
 
@@ -167,7 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def asked(self) -> Answer:
         """The registry's answer."""
-        return self.server.forward(self.received())
+        answer = self.server.forward(self.received())
+        self.status = answer.status
+        return answer
 
     def head(self, answer: Answer) -> bytes:
         """The first bytes of an answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -225,3 +226,30 @@ def test_what_is_not_cached_is_a_timeout_when_the_registry_hangs(
             with soon(5), refused(errno.ETIMEDOUT):
                 read(view, f"{NAME}/{path}")
     assert read(view, f"{NAME}/v1/unread") == b"unread v1"
+
+
+def test_what_was_written_is_there_when_an_older_question_is_not_answered(
+    proxy: Counting, foreign: Foreign, mount: Mount, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", {"a": b"a"})
+    view = mount(f"{proxy.url}/{repository}", ttl=0, timeout=20, retries=0)
+    assert read(view, "v1/a") == b"a"
+    asked, written = threading.Event(), threading.Event()
+
+    def fails(request: Request) -> Answer | None:
+        if request.method == "GET" and request.path.endswith("/manifests/v1") and not asked.is_set():
+            asked.set()
+            written.wait(20)
+            return Answer(503)
+        return None
+
+    with open(view.path("v1/b"), "wb") as file:
+        file.write(b"b")
+        file.flush()
+        proxy.instead = fails
+        reader = threading.Thread(target=_or_error, args=(view, "v1/a"))
+        reader.start()
+        assert asked.wait(10)
+    written.set()
+    reader.join()
+    assert read(view, "v1/b") == b"b"
