@@ -57,6 +57,9 @@ class Home(Protocol):
     ahead: ThreadPoolExecutor  # runs the requests ahead of readers
     demanded: ThreadPoolExecutor  # runs those that a reader waits for
 
+    def received(self, count: int) -> None:
+        """Note that bytes came from the registry."""
+
     def ended(self, download: Download) -> bool:
         """Forget a download that nobody holds any more; False when somebody took hold of it just now."""
 
@@ -380,6 +383,7 @@ class Download:
             count = _read(body, buffer[start : start + piece], began + _SOON)
             if not count:
                 return
+            self._home.received(count)
             piece = next_piece(piece, monotonic() - began)
             if not self._written(storage, buffer[start : start + count], transfer.position):
                 self._begin_again(transfer)

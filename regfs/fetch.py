@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from regfs.activity import Activity
 from regfs.cache import BlobCache
 from regfs.download import Download, FromMirror, Source
 from regfs.registry.manifest import Descriptor
@@ -37,14 +38,18 @@ class Reader(Protocol):
 
 
 class _WholeReader:
-    """A blob that is in the cache: no request, no lock."""
+    """A blob that is in the cache: no request, no lock but the counter's."""
 
-    def __init__(self, fd: int, size: int) -> None:
+    def __init__(self, fd: int, size: int, activity: Activity) -> None:
         self._fd = fd
         self.size = size
+        self._activity = activity
+        activity.opened(cached=True)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        return os.preadv(self._fd, [buffer], offset)
+        count = os.preadv(self._fd, [buffer], offset)
+        self._activity.read_cached(count)
+        return count
 
     def close(self) -> None:
         os.close(self._fd)
@@ -56,9 +61,18 @@ class Fetcher:
     :param cache: where the bytes are kept
     :param source: from a repository and a digest, where the bytes come from
     :param strict: fetch and verify every blob whole before any byte of it is served
+    :param activity: counts
     """
 
-    def __init__(self, cache: BlobCache, source: Callable[[str, str], Source], strict: bool = False) -> None:
+    def __init__(
+        self,
+        cache: BlobCache,
+        source: Callable[[str, str], Source],
+        strict: bool = False,
+        activity: Activity | None = None,
+    ) -> None:
+        self._activity = activity or Activity()
+        self.received = self._activity.received
         self._cache = cache
         self._source = source
         self._strict = strict
@@ -86,15 +100,16 @@ class Fetcher:
             if download is None:
                 fd = self._cache.open(blob.digest, blob.size)
                 if fd is not None:
-                    return _WholeReader(fd, blob.size)
+                    return _WholeReader(fd, blob.size, self._activity)
                 storage = self._storage(blob)
                 fd = self._cache.open(blob.digest, blob.size)
                 if fd is not None:  # another process published it in between
                     storage.close()
-                    return _WholeReader(fd, blob.size)
+                    return _WholeReader(fd, blob.size, self._activity)
                 download = Download(self, storage, self._source(repository, blob.digest))
                 self._downloads[key] = download
             download.hold()
+        self._activity.opened(cached=False)
         reader = _LazyReader(download)
         if self._strict or blob.size <= SMALL:
             try:

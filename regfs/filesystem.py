@@ -254,6 +254,11 @@ class Filesystem:
         if opened.staged is not None and self._writings.let_go(opened.staged):
             self._writings.finish(opened.staged)
 
+    @property
+    def handles(self) -> int:
+        """How many files are open."""
+        return len(self._open)
+
     def shutdown(self) -> int:
         """Push what is still open and was not pushed; returns how many files stay behind in the journal."""
         return self._writings.shutdown()

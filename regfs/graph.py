@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 import platformdirs
 
+from regfs.activity import Activity
 from regfs.attributes import Describer
 from regfs.cache import BlobCache
 from regfs.catalog import Catalog
@@ -72,8 +73,10 @@ class Graph:
     """
 
     def __init__(self, options: Options) -> None:
+        self.activity = Activity()
         try:
-            self.remote: Remote = connect(options.reference, options.connection)
+            observed = replace(options.connection, observer=self.activity.exchanged)
+            self.remote: Remote = connect(options.reference, observed)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
             for name in ("locks", "mounts"):
@@ -85,12 +88,18 @@ class Graph:
         except OSError as error:
             raise Unusable(error.strerror or str(error)) from None
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
-        self.fetcher = Fetcher(self.cache, self.remote.source, options.strict)
+        self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
         self.tree = Tree(self.catalog, root_of(options.reference, self.catalog), options.platform)
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
         describer, placement = Describer(self.catalog, self.fetcher), Placement(self.tree)
         writings = Writings(
-            self.journal, self.publisher, self.fetcher, describer, adopting=self.cache, landed=self.tree.landed
+            self.journal,
+            self.publisher,
+            self.fetcher,
+            describer,
+            adopting=self.cache,
+            landed=self.tree.landed,
+            activity=self.activity,
         )
         self.filesystem = Filesystem(
             self.tree,

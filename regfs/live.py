@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from regfs.private import OTHERWISE, private_directory, private_opener
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")  # how /proc/self/mounts writes spaces and the like
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ class Register:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     @contextmanager
     def entered(self, reference: str, host: str, directory: Path) -> Iterator[list[int]]:
         """Be registered; yields a list to append the number of files to that were not pushed in the end."""
-        private_directory(self._directory, OTHERWISE)
+        private_directory(self.directory, OTHERWISE)
         mounted = Mounted(os.getpid(), reference, host, os.fspath(directory), time.time())
-        path = self._directory / f"{mounted.pid}.json"
+        path = self.directory / f"{mounted.pid}.json"
         left: list[int] = []
         with open(path, "w", encoding="utf-8", opener=private_opener) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -58,13 +61,24 @@ class Register:
                     path.unlink(missing_ok=True)
 
     def alive(self) -> Iterator[Mounted]:
-        """The mounts that are served; what killed ones left behind is removed."""
-        for path in sorted(self._directory.glob("*.json")):
+        """The mounts that are served."""
+        for path in sorted(self.directory.glob("*.json")):
             mounted = _read(path)
             if mounted is not None and _is_locked(path):
                 yield mounted
-            elif mounted is None or mounted.left is None:
+
+    def dead(self) -> Iterator[Mounted]:
+        """The mounts whose process is gone, while something is still mounted there; what others left is removed."""
+        alive = {mounted.directory for mounted in self.alive()}
+        for path in sorted(self.directory.glob("*.json")):
+            mounted = _read(path)
+            if _is_locked(path) or (mounted is not None and mounted.left is not None):
+                continue
+            if mounted is not None and mounted.directory not in alive and is_mounted(Path(mounted.directory)):
+                yield mounted
+            else:
                 path.unlink(missing_ok=True)
+                path.with_suffix(".sock").unlink(missing_ok=True)
 
     def on(self, directory: Path) -> Mounted | None:
         """The mount that is served on *directory*."""
@@ -72,7 +86,7 @@ class Register:
 
     def wait(self, mounted: Mounted) -> int:
         """Wait for a mount to end; returns how many files it left behind that were not pushed."""
-        path = self._directory / f"{mounted.pid}.json"
+        path = self.directory / f"{mounted.pid}.json"
         try:
             with open(path, encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_SH)
@@ -81,6 +95,24 @@ class Register:
         ended = _read(path)
         path.unlink(missing_ok=True)
         return ended.left or 0 if ended is not None else 0
+
+
+def without_touching(directory: str) -> Path:
+    """Where *directory* is, with no links in it, without asking what is mounted there, which may hang."""
+    absolute = Path(os.path.abspath(directory))
+    named = Path(os.path.realpath(absolute.parent), absolute.name)
+    return named if is_mounted(named) else Path(os.path.realpath(named))
+
+
+def is_mounted(directory: Path) -> bool:
+    """Whether the last mount on *directory*, which has no links in it, is one of regfs, alive or dead."""
+    kind = b""
+    with open("/proc/self/mounts", "rb") as mounts:
+        for line in mounts:
+            _, where, what, *_ = line.split(b" ")
+            if _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), where) == os.fsencode(directory):
+                kind = what
+    return kind == b"fuse.regfs"
 
 
 def _write(fd: int, mounted: Mounted) -> None:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import errno
 import logging
-import logging.handlers
 import os
-import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
+from regfs.activity import Failures
 from regfs.busy import users
 from regfs.errnos import printable
 from regfs.graph import Graph, Options, Unusable
-from regfs.live import Register
+from regfs.live import Register, is_mounted, without_touching
+from regfs.logs import log_file, log_to
+from regfs.metrics import served
 from regfs.notify import notify
-from regfs.private import OTHERWISE, NotPrivate, private_directory, private_opener, private_state
+from regfs.private import NotPrivate
+from regfs.report import answering, document
 
 log = logging.getLogger(__name__)
 
 _READY = b"ready\n"
-_ESCAPED = re.compile(rb"\\([0-7]{3})")  # how /proc/self/mounts writes spaces and the like
-_LOG_BYTES, _LOG_FILES = 5 << 20, 3
 _BUSY = os.strerror(errno.EBUSY)
 _NAMED = 3  # of the processes that keep a mount busy
 
@@ -39,6 +39,7 @@ class MountFailed(Exception):
 class MountOptions(Options):
     """What ``regfs mount`` was asked for.
 
+    :param metrics: host and port to serve metrics on, for Prometheus
     :param kernel_options: words of mount(8) that the kernel heeds, such as ``noexec``
     """
 
@@ -50,6 +51,7 @@ class MountOptions(Options):
     log_file: Path | None = None
     log_level: str = "info"
     kernel_options: tuple[str, ...] = ()
+    metrics: tuple[str, int] | None = None
 
 
 def mount_in_foreground(options: MountOptions) -> None:
@@ -58,7 +60,7 @@ def mount_in_foreground(options: MountOptions) -> None:
     :raises MountFailed: when there is no mount
     """
     check_directory(options.directory)
-    _log_to(logging.StreamHandler(), options)
+    log_to(logging.StreamHandler(), options.log_level)
 
     def ready() -> None:
         log.info("%s is mounted on %s", options.reference, options.directory)
@@ -114,7 +116,7 @@ def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
             os.write(2, _READY)
             os.dup2(null, 2)
 
-        _log_to(_log_file(options), options)
+        log_to(log_file(options.log_file, options.state_dir), options.log_level)
         _serve(options, ready)
         status = 0
     except (MountFailed, OSError) as error:
@@ -165,7 +167,11 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
     except Unusable as error:
         raise MountFailed(str(error)) from None
     register, where = Register(options.state_dir / "mounts"), Path(os.path.realpath(options.directory))
-    with graph, register.entered(str(options.reference), options.reference.host, where) as left:
+    with (
+        graph,
+        register.entered(str(options.reference), options.reference.host, where) as left,
+        _telling(graph, options),
+    ):
         ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
         try:
             DirectReads(
@@ -189,19 +195,43 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
             raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
         notify(os.environ, "STOPPING=1")
         left.append(graph.filesystem.shutdown())
-    log.info("%s is unmounted from %s", options.reference, options.directory)
+    counts = graph.activity.counts()
+    log.info("%s is unmounted from %s: %d files were pushed, %d bytes of blobs received",
+             options.reference, options.directory, counts.pushed, counts.received)  # fmt: skip
     if sum(left):
         raise MountFailed(f"{_files(sum(left))} not pushed; see: regfs pending")
 
 
-def unmount(directory: Path, state_dir: Path, lazy: bool = False) -> None:
-    """Unmount *directory*, and wait until what was written there is pushed.
+@contextmanager
+def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
+    """Let the mount be asked how it fares: by ``regfs status``, and by Prometheus when that was asked for."""
+    errors = logging.getLogger("regfs.errnos")
+    failures = Failures(graph.activity)
+
+    def handles() -> int:
+        return graph.filesystem.handles
+
+    with ExitStack() as told:
+        if options.metrics is not None:
+            try:
+                told.enter_context(served(options.metrics, graph.activity, handles))
+            except OSError as error:
+                host, port = options.metrics
+                raise MountFailed(f"--metrics {host}:{port}: {error.strerror}; name another port") from None
+        told.enter_context(answering(options.state_dir / "mounts", lambda: document(graph.activity, handles())))
+        errors.addHandler(failures)
+        told.callback(errors.removeHandler, failures)
+        yield
+
+
+def unmount(named: str, state_dir: Path, lazy: bool = False) -> None:
+    """Unmount the directory *named*, and wait until what was written there is pushed.
 
     :param lazy: take it out of the tree now; who uses it goes on, and nothing is waited for (umount(8), ``-l``)
     :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
     """
-    directory = Path(os.path.realpath(directory))
-    if not _is_ours(directory):
+    directory = without_touching(named)
+    if not is_mounted(directory):
         raise MountFailed(f"{directory} is not a mount of regfs")
     register = Register(state_dir / "mounts")
     mounted = register.on(directory)
@@ -232,51 +262,3 @@ def _who(directory: Path) -> str:
 
 def _files(number: int) -> str:
     return "1 file was" if number == 1 else f"{number} files were"
-
-
-def _is_ours(directory: Path) -> bool:
-    """Whether the last mount on *directory*, which has no links in it, is one of regfs, alive or dead."""
-    kind = b""
-    with open("/proc/self/mounts", "rb") as mounts:
-        for line in mounts:
-            _, where, what, *_ = line.split(b" ")
-            if _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), where) == os.fsencode(directory):
-                kind = what
-    return kind == b"fuse.regfs"
-
-
-def _log_file(options: MountOptions) -> logging.Handler:
-    path = options.log_file or options.state_dir / "log" / "mount.log"
-    if options.log_file is None:
-        private_state(options.state_dir)
-        private_directory(path.parent, OTHERWISE)
-    else:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handler = _PrivateFile(
-        path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", errors="backslashreplace"
-    )
-    handler.setFormatter(_Printable("%(asctime)s %(process)d %(levelname)s %(message)s"))
-    return handler
-
-
-class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """Log files that are the user's alone, whatever the umask is."""
-
-    def _open(self) -> TextIOWrapper:
-        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=private_opener)
-
-
-class _Printable(logging.Formatter):
-    """Lines in which nothing that a registry said can pass for another line, or move a terminal's cursor."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        return printable(super().formatMessage(record))
-
-
-def _log_to(handler: logging.Handler, options: MountOptions) -> None:
-    if handler.formatter is None:
-        handler.setFormatter(_Printable("%(levelname)s %(message)s"))
-    logger = logging.getLogger("regfs")
-    logger.addHandler(handler)
-    logger.setLevel(options.log_level.upper())
-    logging.getLogger("fuse").addHandler(handler)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from regfs.activity import Activity
 from regfs.attributes import Describer
 from regfs.cache import BlobCache
 from regfs.fetch import Fetcher
@@ -38,6 +39,7 @@ class Writings:
 
     :param adopting: takes over the bytes of a file that was pushed
     :param landed: told the path of each file that the registry has now
+    :param activity: counts
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Writings:
         describer: Describer,
         adopting: BlobCache,
         landed: Callable[[Path], None],
+        activity: Activity,
     ) -> None:
+        self._activity = activity
         self.directory = journal.directory
         self._journal = journal
         self._publisher = publisher
@@ -127,7 +131,8 @@ class Writings:
         """
         self.copy_up(writing)
         writing.tried = writing.file.version
-        self._publisher.publish(writing.file)
+        with self._activity.pushing(str(writing.file.target), writing.file.size):
+            self._publisher.publish(writing.file)
         self._landed(writing.path)
         with self._lock:
             superseded = writing.file.target in self._left

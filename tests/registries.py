@@ -232,6 +232,12 @@ class Registry:
             return False
         return True
 
+    @property
+    def pid(self) -> int:
+        """The process that serves it."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """Stop the process; its storage and its port's number stay."""
         if self._process and self._process.poll() is None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from regfs import __version__
-from regfs.cli import caching, completion, fetching, journal, logins, mounting
+from regfs.cli import caching, completion, fetching, journal, logins, mounting, status
 
 
 def main() -> NoReturn:
@@ -48,6 +48,7 @@ def commands() -> None:
 for command in (
     mounting.mount,
     mounting.umount,
+    status.status,
     fetching.prefetch,
     caching.cache,
     journal.pending,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from regfs.cli.fstab import UnknownOption, arguments, kernel_options
-from regfs.cli.parameters import ReferenceType, connecting, fail, graph_options, option
+from regfs.cli.parameters import AddressType, ReferenceType, connecting, fail, graph_options, option
 from regfs.graph import default_state_dir
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.registry.reference import Reference
@@ -44,6 +44,7 @@ class MountCommand(click.Command):
 @option("--umask", type=str, default="0", help="Permission bits to take away, octal.")
 @option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Where a background mount logs to.")
 @option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="What it logs.")
+@option("--metrics", type=AddressType(), help="Serve metrics for Prometheus there, on loopback unless a host is named.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option(
     "-o",
@@ -92,14 +93,15 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
         umask=umask,
         log_file=None if given["log_file"] is None else Path(os.path.abspath(given["log_file"])),
         log_level=given["log_level"],
+        metrics=given["metrics"],
         kernel_options=kernel_options(given["options"]),
     )
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory")
 @click.option("-l", "--lazy", is_flag=True, help="Unmount now, whoever uses it; wait for nothing.")
-def umount(directory: Path, lazy: bool) -> None:
+def umount(directory: str, lazy: bool) -> None:
     """Unmount DIRECTORY, and return when what was written there is pushed.
 
     When it is busy, the message says which processes use it. The status is 1 when something could not be pushed.
@@ -108,6 +110,6 @@ def umount(directory: Path, lazy: bool) -> None:
     regfs umount /mnt/reg
     """
     try:
-        unmount(Path(os.path.abspath(directory)), default_state_dir(), lazy)
+        unmount(directory, default_state_dir(), lazy)
     except MountFailed as error:
         fail(error)

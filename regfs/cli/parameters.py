@@ -53,6 +53,21 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
         return int(number) * _UNITS[unit]
 
 
+class AddressType(click.ParamType):  # type: ignore[type-arg]
+    """Where to listen: a port, on loopback, or a host and a port."""
+
+    name = "[host:]port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Parse it."""
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        if not port.isdigit() or int(port) > 65535:
+            self.fail(f"{value!r} is not a port; write it as 9090 or 0.0.0.0:9090", param, ctx)
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     """An option that the environment can give too, as ``REGFS_`` and its name."""
     long = max(names, key=len).lstrip("-").partition("/")[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from regfs.registry.auth import Credential
 from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
+from regfs.registry.exchange import Observer
 from regfs.registry.pooled import UnexpectedAnswer
 from regfs.registry.reference import Reference
 from regfs.registry.remote import Remote
@@ -41,6 +42,7 @@ class Connection:
     :param timeout: seconds to wait for a connection, and for each further answer
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be at a repository of a host
+    :param observer: told of every request, to mirrors as well
     :param mirrors: registries that may have the same content, asked first when something is read
     """
 
@@ -51,6 +53,7 @@ class Connection:
     retries: int = 3
     credential: Callable[[str, str], Credential | None] = lambda host, repository: None
     mirrors: tuple[Reference, ...] = ()
+    observer: Observer = lambda exchange: None
 
 
 def connect(reference: Reference, connection: Connection) -> Remote:
@@ -110,6 +113,7 @@ def _remote(reference: Reference, connection: Connection, insecure: bool, mirror
         retries=connection.retries,
         credential=lambda repository: connection.credential(host, repository),
         may_send_credentials=not insecure or reference.is_loopback,
+        observer=connection.observer,
     )
     return Remote(_DOCKER_HUB.get(host, host), insecure, transport, mirrors)
 

@@ -43,6 +43,7 @@ from urllib3.util import Retry
 
 from regfs.registry.auth import Access, Authorizer, Credential
 from regfs.registry.exceptions import DXFUnauthorizedError
+from regfs.registry.exchange import Exchange, Observer
 from regfs.registry.reference import is_loopback
 
 __all__ = [
@@ -380,6 +381,7 @@ class PooledTransport:
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be for a repository
     :param may_send_credentials: whether they may travel on this connection
+    :param observer: told of every request
     """
 
     def __init__(
@@ -390,7 +392,9 @@ class PooledTransport:
         retries: int = 3,
         credential: Callable[[str], Credential | None] = lambda repository: None,
         may_send_credentials: bool = True,
+        observer: Observer = lambda exchange: None,
     ) -> None:
+        self._observer = observer
         self._timeout = (min(timeout, 10.0), timeout)
         self._down: dict[str, float] = {}  # host → time.monotonic() up to when it is taken for unreachable
         self._tls = tls or ssl.create_default_context()
@@ -452,15 +456,22 @@ class PooledTransport:
         if began < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
         whole = not kwargs.pop("stream", False)
+        result = "error"
         try:
             response = session.request(method, url, auth=_Authorization(authorization), stream=True, **kwargs)
+            result = str(response.status_code)
         except RequestException as error:
+            result = _kind_of(error)
             if isinstance(error, ConnectionFailed) and _is_unreachable(error):
                 self._down[host] = monotonic() + max(_DOWN, monotonic() - began)
             error.args = (without_queries(str(error)),)
             raise
         except (ValueError, http.client.HTTPException) as error:
             raise Unusable(f"{host}: {type(error).__name__}") from None
+        finally:
+            data = kwargs.get("data") if result.startswith("2") else None
+            sent = 0 if data is None else int(super_len(data))  # type: ignore[no-untyped-call]
+            self._observer(Exchange(method.upper(), without_queries(url), result, monotonic() - began, sent))
         if whole:
             release(response)  # what is read of such answers is in their headers
         elif "Range" in (kwargs.get("headers") or ()):
@@ -502,6 +513,11 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:
         raise Unusable("an address that is none") from None
+
+
+def _kind_of(error: RequestException) -> str:
+    kinds = ((Timeout, "timeout"), (SSLError, "tls"), (ConnectionFailed, "unreachable"))
+    return next((name for kind, name in kinds if isinstance(error, kind)), "error")
 
 
 def _is_unreachable(error: ConnectionFailed) -> bool:

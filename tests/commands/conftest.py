@@ -21,6 +21,14 @@ def registry(lab: Lab) -> Iterator[Registry]:
     started.stop()
 
 
+@pytest.fixture
+def own_registry(lab: Lab) -> Iterator[Registry]:
+    """A registry of the test's own, to be stopped."""
+    started = lab.start("plain")
+    yield started
+    started.stop()
+
+
 @pytest.fixture(scope="module")
 def foreign(registry: Registry) -> Iterator[Foreign]:
     """A foreign client of the registry."""

@@ -1,0 +1,110 @@
+"""``regfs status``."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from regfs.cli.parameters import JSON, fail
+from regfs.errnos import printable
+from regfs.graph import default_state_dir
+from regfs.live import Mounted, Register, without_touching
+from regfs.report import ask
+from regfs.staging import Journal
+
+_ERRORS = 5  # are shown of each mount
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+@click.command()
+@click.argument("directory", required=False)
+@JSON
+def status(directory: str | None, as_json: bool) -> None:
+    """Say what your mounts are doing, or the one on DIRECTORY.
+
+    For each its reference, age, open files, use of the cache and the network, requests, files on their way, and the
+    last errors with what to do. The mounts are not asked through the kernel: one that hangs is shown as such.
+
+    \b
+    regfs status
+    regfs status /mnt/reg --json
+    """
+    register = Register(default_state_dir() / "mounts")
+    found = [_described(mounted, ask(register.directory, mounted.pid)) for mounted in register.alive()]
+    found += [{**_identity(mounted), "state": "dead"} for mounted in register.dead()]
+    if directory is not None:
+        there = os.fspath(without_touching(directory))
+        found = [item for item in found if item["directory"] == there]
+        if not found:
+            fail(f"{directory} is not a mount of regfs; for all of them run: regfs status")
+    pending = len(list(Journal(default_state_dir() / "journal", "").pending()))
+    if as_json:
+        click.echo(json.dumps({"mounts": found, "pending": pending}))
+        return
+    for line in _lines(found, pending):
+        click.echo(printable(line))
+
+
+def _identity(mounted: Mounted) -> dict[str, Any]:
+    known = asdict(mounted)
+    return {name: known[name] for name in ("directory", "reference", "pid", "since")}
+
+
+def _described(mounted: Mounted, told: dict[str, Any] | None) -> dict[str, Any]:
+    state = {"state": "hangs"} if told is None else {"state": "serves", **told}
+    return {**_identity(mounted), "uptime": round(time.time() - mounted.since, 3), **state}
+
+
+def _lines(found: list[dict[str, Any]], pending: int) -> Iterator[str]:
+    if not found:
+        yield "nothing is mounted"
+    for item in found:
+        yield from _of_mount(item)
+    if pending:
+        yield f"{pending} files were not pushed; see: regfs pending"
+
+
+def _of_mount(item: dict[str, Any]) -> Iterator[str]:
+    yield f"{item['directory']}  {item['reference']}"
+    if item["state"] == "dead":
+        yield f"  its process {item['pid']} is gone; mount again, or run: regfs umount {item['directory']}"
+        return
+    up = timedelta(seconds=int(item["uptime"]))
+    if item["state"] == "hangs":
+        yield f"  process {item['pid']}, for {up}; it does not answer: it is stopped, or hangs"
+        return
+    cache, network = item["cache"], item["network"]
+    yield f"  process   {item['pid']}, for {up}, {item['handles']} files open"
+    yield f"  cache     {cache['hits']} hits, {cache['misses']} misses, {_bytes(cache['bytes'])} read"
+    moved = f"{_bytes(network['received'])} received, {_bytes(network['sent'])} sent"
+    yield f"  network   {moved}, {item['pushed']} files pushed"
+    yield from _of_requests(item["requests"])
+    for push in item["pushes"]:
+        yield f"  pushing   {push['target']}, {_bytes(push['size'])}, for {time.time() - push['since']:.0f} s"
+    for error in item["errors"][-_ERRORS:]:
+        when = datetime.fromtimestamp(error["time"]).astimezone().isoformat(" ", "seconds")
+        yield f"  error     {when} {error['verb']} {error['path']}: {error['errno']}, {error['text']}"
+        if error["remedy"]:
+            yield f"            {error['remedy']}"
+
+
+def _of_requests(requests: list[dict[str, Any]]) -> Iterator[str]:
+    for number, item in enumerate(requests):
+        each = item["seconds"] / item["count"] * 1000
+        title = "" if number else "requests"
+        yield f"  {title:<8}  {item['count']:>6} {item['method']} {item['kind']}: {item['result']}, {each:.0f} ms each"
+
+
+def _bytes(count: float) -> str:
+    for unit in _UNITS[:-1]:
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == _UNITS[0] else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {_UNITS[-1]}"

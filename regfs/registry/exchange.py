@@ -1,0 +1,43 @@
+"""A request and what came of it, as those are told who count them. Pure; has no header, no body and no query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_KINDS = (  # the first that fits the path
+    ("token", re.compile(r"/token$|/auth$|/oauth2")),
+    ("upload", re.compile(r"^/v2/.+/blobs/uploads/")),
+    ("blob", re.compile(r"^/v2/.+/blobs/")),
+    ("manifest", re.compile(r"^/v2/.+/manifests/")),
+    ("tags", re.compile(r"^/v2/.+/tags/list$")),
+    ("catalog", re.compile(r"^/v2/_catalog$")),
+    ("ping", re.compile(r"^/v2/?$")),
+)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request.
+
+    :param address: without its query
+    :param result: the status of the answer, or the kind of error when there was none
+    :param seconds: from the request to the answer's headers, with repeats
+    :param sent: bytes of the request's body
+    """
+
+    method: str
+    address: str
+    result: str
+    seconds: float
+    sent: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What it was about: manifest, blob, upload, tags, catalog, token, ping, other."""
+        path = "/" + self.address.partition("://")[2].partition("/")[2]
+        return next((kind for kind, pattern in _KINDS if pattern.search(path)), "other")
+
+
+Observer = Callable[[Exchange], object]
