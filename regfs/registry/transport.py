@@ -125,6 +125,8 @@ def without_queries(text: str) -> str:
 
 def release(response: Response) -> None:
     """Give the connection of a response back; of a body that was not read yet, the beginning is kept."""
+    if isinstance(response.raw, io.BytesIO):
+        return  # that was done before
     kept = _beginning(response, _ERROR_BYTES)
     response.close()
     response.raw = io.BytesIO(kept)

@@ -40,10 +40,13 @@ def test_failed_transfers_leave_the_pool_its_connections(
     assert remote.blob_size(repository, MISSING) is None
 
 
+@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("body", [b"", b"why", b"x" * (1 << 20)])
-def test_an_error_keeps_the_beginning_of_its_body(serve: NewServer, transport: PooledTransport, body: bytes) -> None:
+def test_an_error_keeps_the_beginning_of_its_body(
+    serve: NewServer, transport: PooledTransport, body: bytes, stream: bool
+) -> None:
     host = serve(lambda request: Answer(500, (), body)).host
-    response = transport.send("get", f"http://{host}/", access=Access(), stream=True)
+    response = transport.send("get", f"http://{host}/", access=Access(), stream=stream)
     with pytest.raises(requests.HTTPError) as caught:
         check_status(response)
     assert caught.value.response.content == body[: 1 << 16]
