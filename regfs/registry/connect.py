@@ -128,7 +128,7 @@ def explain(error: Exception, host: str) -> str:
     if isinstance(error, Timeout):
         return f"{host} does not answer in time; check the network, or raise --timeout"
     if isinstance(error, ConnectionFailed):
-        return f"{host}: {_connection_problem(text)}"
+        return f"{host}: {_connection_problem(text, host)}"
     if isinstance(error, DXFAuthInsecureError):
         return f"{host} asks for a login over plain HTTP, where a password could be read; use HTTPS"
     if isinstance(error, DXFUnauthorizedError):
@@ -138,8 +138,10 @@ def explain(error: Exception, host: str) -> str:
     return f"{host}: {type(error).__name__}: {text}"
 
 
-def _connection_problem(text: str) -> str:
+def _connection_problem(text: str, host: str) -> str:
     if "NameResolutionError" in text or "Failed to resolve" in text:
+        if "." not in host and ":" not in host:
+            return "no host of that name is known; a reference begins with the host: localhost:5000/REPOSITORY:ALIAS"
         return "no host of that name is known; check its spelling, or the network"
     if "Connection refused" in text:
         return "the connection is refused; is a registry running there, on that port?"

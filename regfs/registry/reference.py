@@ -143,7 +143,8 @@ def _parse_path(text: str, path: str) -> tuple[str, str | None]:
     name, at, digest = path.partition("@")
     last = name.rpartition("/")[2]
     if at and ":" in last:
-        raise InvalidReference(f"{text!r} has both an alias and a digest; keep one: {name.rpartition(':')[0]}@{digest}")
+        kept = text.replace(f"/{path}", f"/{name.rpartition(':')[0]}@{digest}")
+        raise InvalidReference(f"{text!r} has both an alias and a digest; keep one: {kept}")
     if at and not is_digest(digest):
         raise InvalidReference(f"{text!r}: {digest!r} is not a digest; it is written sha256: and 64 hexadecimal digits")
     alias: str | None = digest if at else None
@@ -155,7 +156,8 @@ def _parse_path(text: str, path: str) -> tuple[str, str | None]:
                 "letters, digits, '.', '_' and '-', at most 128, not first '.' or '-'"
             )
     if not is_repository(name):
-        hint = f"; did you mean {name.lower()!r}?" if is_repository(name.lower()) else ""
+        meant = text.replace(f"/{name}", f"/{name.lower()}")
+        hint = f"; did you mean {meant!r}?" if is_repository(name.lower()) else ""
         raise InvalidReference(
             f"{text!r}: {name!r} is not a repository name: "
             f"lowercase letters and digits, joined by '.', '_', '-', '/'{hint}"

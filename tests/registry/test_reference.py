@@ -109,7 +109,7 @@ def test_a_reference_has_host_scheme_repository_and_alias(text: str, parsed: Ref
         ("h_h", "not a host name"),
         ("[1.2:3]", "not a host name"),
         ("[:]/a", "not a host name"),
-        ("h/A", "did you mean 'a'"),
+        ("h/A", "did you mean 'h/a'"),
         ("h/a:", "not an alias"),
         ("h/a@sha256:1", "is not a digest"),
         (f"h/a:b@{DIGEST}", "both an alias and a digest"),
