@@ -83,7 +83,7 @@ class Describer:
 
     def _stamped(self, created: str | None, digest: str) -> int:
         """The time of *created*, else the mount's start, with nanoseconds from the digest: other bytes, other time."""
-        seconds = _seconds(created)
+        seconds = seconds_of(created)
         start = self._started_ns if seconds is None else seconds * 10**9
         return start + int(digest.partition(":")[2][:8], 16) % 10**9
 
@@ -131,7 +131,7 @@ def _alias_xattrs(manifest: Manifest | Index) -> dict[str, str]:
     return found
 
 
-def _seconds(created: str | None) -> int | None:
+def seconds_of(created: str | None) -> int | None:
     """An RFC 3339 time as seconds since the epoch; None for what is not one, or is before it."""
     match = _RFC3339.fullmatch(created or "")
     if match is None:

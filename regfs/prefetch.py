@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from regfs.artifacts import NothingThere
 from regfs.graph import Graph
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import Reference
 
 _BLOBS_AT_ONCE = 4
-
-
-class NothingThere(Exception):
-    """The registry does not have what was asked for; the text says so in one line."""
 
 
 @dataclass(frozen=True)

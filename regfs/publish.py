@@ -31,6 +31,7 @@ from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import is_digest
 from regfs.registry.remote import Remote
 from regfs.registry.transport import HTTPError, status_of
+from regfs.registry.upload import Content
 from regfs.singleflight import SingleFlight
 from regfs.staging import Staged, Target
 from regfs.tree import Files
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 _BAD_REQUEST = 400
 _FORBIDDEN = 403
 _DENIED = 30.0  # seconds that a denied push is remembered
+_UNASKED = 64 << 10  # bytes
 _SENT_AHEAD = 4  # files at a time
 _CANNOT_DELETE = frozenset({400, 404, 405, 415, 501})
 
@@ -56,6 +58,7 @@ class _Edit:
     files: dict[TitlePath, Descriptor | None]
     done: bool = False
     error: BaseException | None = None
+    digest: str = ""  # of the manifest that has it
 
 
 @dataclass
@@ -138,7 +141,7 @@ class Publisher:
             try:
                 self._name(target, digest, size, staged.mtime_ns)
             except HTTPError as error:
-                if not _names_unknown_blob(error):
+                if not names_unknown_blob(error):
                     raise
                 log.info("%s: the registry had lost %s; it is pushed again", target, digest)
                 digest, size, version = staged.push(self._remote, lambda _: False)
@@ -186,8 +189,23 @@ class Publisher:
         with self._lock:
             self._doubted.discard(digest)
 
-    def edit(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> None:
-        """Change files of an alias, which is made when it does not exist.
+    def send(self, repository: str, digest: str, content: Content | bytes, *, anyway: bool = False) -> None:
+        """Let *repository* have a blob: where it has it, or can mount it, nothing is sent.
+
+        A small one of which nothing is known is sent unasked: that costs no more than to ask for it.
+
+        :param anyway: whatever the registry says it has
+        :raises: whatever the push failed with
+        """
+        with self._noticing_denial(repository):
+            with self._lock:
+                ask = len(content) > _UNASKED or bool(self._homes.get(digest))
+            if anyway or not ask or not self.bring(repository, digest):
+                self._remote.push_blob(repository, content, digest)
+        self._pushed(repository, digest)
+
+    def edit(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> str:
+        """Change files of an alias, which is made when it does not exist; returns the digest of its manifest then.
 
         :param files: path → the descriptor of the blob to be there, None to remove what is there
         :raises Refused: for an alias that is multi-platform, signed, or too large
@@ -203,6 +221,7 @@ class Publisher:
                     self._take_turn(repository, alias, writers)
         if edit.error is not None:
             raise edit.error
+        return edit.digest
 
     @contextmanager
     def _turn_among_processes(self, repository: str, alias: str) -> Iterator[None]:
@@ -220,30 +239,27 @@ class Publisher:
         for edit in edits:
             files.update(edit.files)
         error: BaseException | None = None
+        digest = ""
         try:
-            self._put(repository, alias, files)
+            digest = self._put(repository, alias, files)
         except Exception as caught:  # noqa: BLE001 - each waiting writer raises it in its own thread
             error = caught
         for edit in edits:
-            edit.error, edit.done = error, True
+            edit.error, edit.digest, edit.done = error, digest, True
 
-    def _put(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> None:
+    def _put(self, repository: str, alias: str, files: dict[TitlePath, Descriptor | None]) -> str:
         if all(descriptor is not None for descriptor in files.values()):
             self._ensure_config(repository, alias)
-        old = self._catalog.current(repository, alias)
-        if isinstance(old, Index):
-            raise Refused(errno.EROFS, f"{repository}:{alias} is multi-platform; its files cannot be changed")
-        if old is not None and not old.writable:
-            raise Refused(errno.EROFS, f"{repository}:{alias} is a signed schema 1 manifest; it cannot be changed")
+        old = editable(f"{repository}:{alias}", self._catalog.current(repository, alias))
         present = self._files(old).blobs if old is not None else {}
         content = edited(old, present, files)
         if content is None:
-            return
+            return old.digest if old is not None else ""
         if len(content) > manifests.MAX_BYTES:
             raise Refused(
                 errno.EFBIG, f"{repository}:{alias} would need a manifest of {len(content)} bytes, over the limit"
             )
-        self._catalog.put(repository, alias, content, old.media_type if old else manifests.OCI_MANIFEST)
+        return self._catalog.put(repository, alias, content, old.media_type if old else manifests.OCI_MANIFEST).digest
 
     def _ensure_config(self, repository: str, alias: str) -> None:
         """Let the repository have the empty config that a new alias's manifest names."""
@@ -274,6 +290,19 @@ class Publisher:
         with writers.turn, self._turn_among_processes(repository, alias):
             self._delete(repository, alias)
             self._catalog.forget(repository, alias)
+
+    def tag(self, repository: str, manifest: Manifest | Index, alias: str) -> None:
+        """Give a manifest of *repository* one more alias, its bytes as they are.
+
+        :raises requests.HTTPError: when the registry refuses
+        """
+        with self._lock:
+            writers = self._aliases.setdefault((repository, alias), _Alias())
+        with writers.turn, self._turn_among_processes(repository, alias):
+            if isinstance(manifest, Manifest) and not manifest.writable:
+                self._remote.put_manifest(repository, alias, manifest.content, manifest.media_type)
+            else:
+                self._catalog.put(repository, alias, manifest.content, manifest.media_type)
 
     def retag(self, source: tuple[str, str], goal: tuple[str, str]) -> bool:
         """Give what one alias stands for to another one, and delete the first. No bytes move.
@@ -330,6 +359,18 @@ class Publisher:
             raise
 
 
+def editable(name: str, manifest: Manifest | Index | None) -> Manifest | None:
+    """The manifest of the alias *name*, if it has one, when its files can be changed.
+
+    :raises Refused: EROFS
+    """
+    if isinstance(manifest, Index):
+        raise Refused(errno.EROFS, f"{name} is multi-platform; its files cannot be changed")
+    if manifest is not None and not manifest.writable:
+        raise Refused(errno.EROFS, f"{name} is a signed schema 1 manifest; it cannot be changed")
+    return manifest
+
+
 def edited(
     old: Manifest | None, present: Mapping[TitlePath, Descriptor], files: Mapping[TitlePath, Descriptor | None]
 ) -> bytes | None:
@@ -347,7 +388,7 @@ def edited(
             remove.update([place] if place is not None else [])
         elif titled != place:
             add[titled] = place
-    if old is not None and not remove and not add:
+    if not remove and not add:
         return None
     return manifests.edit_layers(content, frozenset(remove), add)
 
@@ -373,5 +414,6 @@ def rfc3339(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _names_unknown_blob(error: HTTPError) -> bool:
+def names_unknown_blob(error: HTTPError) -> bool:
+    """Whether a manifest was refused because the repository does not have a blob that it names."""
     return status_of(error) == _BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text

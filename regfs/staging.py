@@ -183,7 +183,7 @@ class Staged:
             ahead = self._ahead
         if not ahead.claims(written):
             return None
-        return lambda: ahead.send(_Piece(self._fd, 0, written))
+        return lambda: ahead.send(Piece(self._fd, 0, written))
 
     def touch(self) -> None:
         """Count the file as changed: a new empty file is worth a push."""
@@ -273,12 +273,12 @@ class Staged:
             digest, size, version = self._digest()
             if have(digest):
                 self._cancel_ahead()
-            elif not self._finish_ahead(_Piece(self._fd, 0, size), digest):
-                remote.push_blob(self.target.repository, _Piece(self._fd, 0, size), digest)
+            elif not self._finish_ahead(Piece(self._fd, 0, size), digest):
+                remote.push_blob(self.target.repository, Piece(self._fd, 0, size), digest)
             if version == self._version:
                 return digest, size, version
 
-    def _finish_ahead(self, content: _Piece, digest: str) -> bool:
+    def _finish_ahead(self, content: Piece, digest: str) -> bool:
         """Complete what was sent while the file was written; False when it has to be sent as a whole."""
         with self._lock:
             ahead, self._ahead = self._ahead, None
@@ -345,7 +345,7 @@ class Staged:
         os.replace(fresh, self._directory / _MEANT)
 
 
-class _Piece:
+class Piece:
     """The bytes of an open file from *start* up to *end*, as a request's body; its position is its own."""
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -370,9 +370,9 @@ class _Piece:
         self._offset += len(chunk)
         return chunk
 
-    def piece(self, start: int, end: int) -> _Piece:
+    def piece(self, start: int, end: int) -> Piece:
         """The bytes from *start* up to *end*, counted from the start of this piece."""
-        return _Piece(self._fd, self._start + start, self._start + end)
+        return Piece(self._fd, self._start + start, self._start + end)
 
 
 def _pending_in(directory: Path) -> Pending | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
 import click
 
 from regfs import __version__
-from regfs.cli import caching, completion, fetching, journal, logins, mounting, status
+from regfs.cli import artifacts, caching, completion, fetching, journal, logins, mounting, status
+from regfs.cli.parameters import leave
 
 
 def main() -> NoReturn:
@@ -20,14 +20,7 @@ def main() -> NoReturn:
         click.echo(f"regfs: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _interrupted()
-
-
-def _interrupted() -> NoReturn:
-    """End at once: threads that wait for a registry are not waited for."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(130)
+        leave(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,6 +42,11 @@ for command in (
     mounting.mount,
     mounting.umount,
     status.status,
+    artifacts.ls,
+    artifacts.get,
+    artifacts.put,
+    artifacts.rm,
+    artifacts.tag,
     fetching.prefetch,
     caching.cache,
     journal.pending,

@@ -7,11 +7,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from regfs.artifacts import NothingThere
 from regfs.cli.parameters import ReferenceType, connecting, fail, graph_options, option
 from regfs.errnos import told
 from regfs.graph import Graph, Options, Unusable
-from regfs.prefetch import NothingThere, wanted
 from regfs.prefetch import prefetch as fetch_all
+from regfs.prefetch import wanted
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import InvalidManifest
 from regfs.registry.reference import Reference

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,25 +16,51 @@ from regfs.graph import default_cache_dir
 from regfs.registry import credentials, mirrors
 from regfs.registry.auth import Credential
 from regfs.registry.connect import Connection
-from regfs.registry.reference import InvalidReference, Reference, parse_reference
+from regfs.registry.reference import InvalidReference, Reference, is_alias, parse_reference
 from regfs.registry.tls import Certificates
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class ReferenceType(click.ParamType):  # type: ignore[type-arg]
-    """A reference on the command line."""
+    """A reference on the command line.
+
+    :param alias: whether it has to name an alias, or a digest
+    """
 
     name = "reference"
+
+    def __init__(self, alias: bool = False) -> None:
+        self._alias = alias
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Reference:
         """Parse it, or say in one line what the right form is."""
         if isinstance(value, Reference):
             return value
         try:
-            return parse_reference(value)
+            reference = parse_reference(value)
         except InvalidReference as error:
             self.fail(str(error), param, ctx)
+        if self._alias and reference.alias is None:
+            form = f"{reference}:ALIAS" if reference.repository else f"{reference}/REPOSITORY:ALIAS"
+            self.fail(f"{value!r} names no alias; the form is {form}", param, ctx)
+        return reference
+
+
+class AliasType(click.ParamType):  # type: ignore[type-arg]
+    """An alias on the command line, without its repository."""
+
+    name = "alias"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it as it is, or say in one line what an alias is."""
+        if not is_alias(value):
+            self.fail(
+                f"{value!r} is not an alias; letters, digits, '.', '_' and '-', at most 128, not first '.' or '-'",
+                param,
+                ctx,
+            )
+        return str(value)
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]
@@ -79,6 +106,14 @@ def fail(message: object) -> NoReturn:
     """End with *message* as one line on standard error and status 1."""
     click.echo(f"regfs: {printable(str(message))}", err=True)
     sys.exit(1)
+
+
+def leave(status: int) -> NoReturn:
+    """End at once: threads that still wait for a registry are not waited for."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a program.")

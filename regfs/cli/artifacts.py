@@ -1,0 +1,292 @@
+"""``regfs ls``, ``get``, ``put``, ``rm`` and ``tag``."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from tqdm import tqdm
+
+from regfs import artifacts, pulling, pushing
+from regfs.artifacts import File, Item, NothingThere, NotPossible
+from regfs.cli.parameters import JSON, AliasType, ReferenceType, connecting, fail, graph_options, leave, option
+from regfs.errnos import printable, told
+from regfs.graph import Graph, Options, Unusable
+from regfs.registry.connect import explain
+from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
+from regfs.registry.manifest import InvalidManifest
+from regfs.registry.reference import Reference
+from regfs.registry.transport import ConnectionFailed, Timeout
+
+_REFERENCE = click.argument("reference", type=ReferenceType())
+_ALIAS = click.argument("reference", type=ReferenceType(alias=True))
+_PLATFORM = option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
+
+
+@contextmanager
+def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
+    """The registry that a reference is in; what goes wrong with it is one line, and status 1."""
+    host = Reference(reference.host, reference.scheme)
+    try:
+        with Graph(Options(**graph_options(host, given))) as graph:
+            yield graph
+    except (Unusable, NothingThere, NotPossible) as error:
+        _fail(error)
+    except (ConnectionFailed, Timeout, DXFUnauthorizedError, DXFAuthInsecureError) as error:
+        _fail(explain(error, reference.host))
+    except BrokenPipeError:
+        leave(1)  # whoever read it has enough
+    except (OSError, DXFError, InvalidManifest) as error:
+        _fail(f"{reference}: {told(error)}")
+
+
+def _fail(message: object) -> NoReturn:
+    click.echo(f"regfs: {printable(str(message))}", err=True)
+    leave(1)
+
+
+@contextmanager
+def _bar(reference: Reference, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar of bytes, on a terminal only."""
+    with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+        yield bar.update
+
+
+def _dump(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+@click.command()
+@_REFERENCE
+@click.argument("path", default="")
+@connecting
+@_PLATFORM
+@click.option("-l", "--long", "details", is_flag=True, help="Size, time, digest and media type too.")
+@click.option("-R", "--recursive", is_flag=True, help="Files in directories too; of a repository, of all its aliases.")
+@JSON
+def ls(
+    reference: Reference, path: str, platform: str | None, details: bool, recursive: bool, as_json: bool, **given: Any
+) -> None:
+    """List what REFERENCE holds: a registry its repositories, a repository its aliases, an alias its files.
+
+    PATH is a directory of an alias, or a file of it. A directory, as one of each platform of a multi-platform alias,
+    has a slash behind its name. Nothing is downloaded: sizes and digests come from the manifest. With -l, a repository
+    is asked for the manifest of each alias.
+
+    \b
+    regfs ls localhost:5000
+    regfs ls -l localhost:5000/team/model:v1
+    regfs ls -R localhost:5000/team/model:v1 plots
+    regfs ls --json localhost:5000/team/model:v1 | jq -r '.[].digest'
+    """
+    with registry_of(reference, given) as graph:
+        items = artifacts.listing(graph, reference, path, recursive=recursive, details=details, platform=platform)
+        if as_json:
+            _dump([_as_json(item) for item in items])
+        else:
+            click.echo("".join(f"{line}\n" for line in _lines(items, details)), nl=False)
+
+
+def _as_json(item: Item) -> dict[str, Any]:
+    known = {name: value for name, value in asdict(item).items() if value is not None}
+    return known | ({"created": _time(item.created)} if item.created is not None else {})
+
+
+def _lines(items: list[Item], details: bool) -> Iterator[str]:
+    sizes = ["-" if item.size is None else str(item.size) for item in items]
+    width = max(map(len, sizes), default=0)
+    kind_width = max((len(_shown(item.media_type or "-")) for item in items), default=0)
+    for item, size in zip(items, sizes, strict=True):
+        name = _shown(item.name) + ("/" if item.kind in ("directory", "platform") else "")
+        if details:
+            time = _time(item.created) if item.created is not None else "-"
+            kind = _shown(item.media_type or "-")
+            yield f"{size:>{width}}  {time:20}  {item.digest or '-':71}  {kind:{kind_width}}  {name}"
+        else:
+            yield name
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shown(name: str) -> str:
+    """A name; on a terminal, what could work upon that is written as escapes."""
+    if not sys.stdout.isatty():
+        return name
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+
+
+@click.command()
+@_ALIAS
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@connecting
+@_PLATFORM
+@click.option("-o", "--output", default=".", show_default="here", help="Where to; - is standard output.")
+@click.option("--keep", is_flag=True, help="Leave files alone that are there already.")
+def get(
+    reference: Reference, files: tuple[str, ...], platform: str | None, output: str, keep: bool, **given: Any
+) -> None:
+    """Fetch the files of an alias, or only those named, which may be directories of it.
+
+    They are written below the directory -o under their titles, as `oras pull` does; files of the same names are
+    overwritten. One FILE can be given another name: -o may then be a file, or - for standard output. Each file appears
+    whole and verified, or not at all; of what goes to standard output, the end of a blob that is not its digest is
+    withheld, and the status is 1. What was fetched is in the cache, and not fetched again.
+
+    \b
+    regfs get localhost:5000/team/model:v1
+    regfs get localhost:5000/team/model:v1 config.json plots -o model
+    regfs get localhost:5000/team/model:v1 config.json -o - | jq .layers
+    """
+    with registry_of(reference, given) as graph:
+        found = artifacts.files_in(graph, reference, platform)
+        wanted = [artifacts.sized(graph, file) for file in artifacts.chosen(reference, found, files)]
+        single = len(files) == 1 and artifacts.path_of(files[0]) in found
+        if output == "-" or (single and _is_special(output)):
+            _get_one(graph, reference, wanted, output)
+        elif single and not output.endswith("/") and not Path(output).is_dir():
+            goal = Path(os.path.realpath(output))
+            _get(graph, reference, [(wanted[0], (goal.name,))], goal.parent, keep)
+        else:
+            _get(graph, reference, [(file, file.path) for file in wanted], Path(output), keep)
+
+
+def _is_special(output: str) -> bool:
+    """Whether *output* is there, and is what is written to, not replaced: a device, a pipe."""
+    try:
+        mode = os.stat(output).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _get_one(graph: Graph, reference: Reference, files: list[File], output: str) -> None:
+    if len(files) != 1:
+        raise click.UsageError(f"-o {output} takes one file, not {len(files)}; name it")
+    fd = sys.stdout.fileno() if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC)
+    with _bar(reference, files[0].blob.size) as progress:
+        pulling.copy(graph, files[0], fd, progress)
+
+
+def _get(graph: Graph, reference: Reference, files: list[tuple[File, tuple[str, ...]]], goal: Path, keep: bool) -> None:
+    with pulling.Destination(goal) as destination:
+        wanted = [(file, path) for file, path in files if not keep or not destination.has(path)]
+        with _bar(reference, sum(file.blob.size for file, _ in wanted)) as progress:
+            pulling.pull(graph, wanted, destination, progress)
+    graph.fetcher.finish()
+    total = sum(file.blob.size for file, _ in wanted)
+    kept = f", {len(files) - len(wanted)} were there" if len(wanted) < len(files) else ""
+    click.echo(f"{reference}: {len(wanted)} files, {total} bytes in {goal}{kept}")
+
+
+@click.command()
+@_ALIAS
+@click.argument("sources", nargs=-1, required=True, metavar="FILE|DIR...")
+@connecting
+@click.option("-t", "--title", help="What the one FILE, or DIR, is called in the alias; . is a DIR without its name.")
+@JSON
+def put(reference: Reference, sources: tuple[str, ...], title: str | None, as_json: bool, **given: Any) -> None:
+    """Put files into an alias, which is made when it does not exist, and print the digest of its manifest.
+
+    A FILE is called by its name without directories, a file of a DIR by its path from DIR's name on, as `cp -r` names
+    them; of DIR/. the name of DIR is left out. Files of the same titles are replaced, and everything else in the alias
+    stays. The alias changes once, when the registry has every file; when anything fails it stays as it was.
+
+    \b
+    regfs put localhost:5000/team/model:v1 config.json weights.bin
+    regfs put localhost:5000/team/model:v1 plots
+    regfs put localhost:5000/team/model:v1 build/.
+    regfs put localhost:5000/team/model:v1 out-17.bin --title weights.bin
+    """
+    if title is not None and len(sources) > 1:
+        raise click.UsageError(f"--title is for one FILE or DIR, not {len(sources)}")
+    try:
+        artifacts.require_alias(reference)
+        files = pushing.find(sources, title)
+    except NotPossible as error:
+        fail(error)
+    with registry_of(reference, given) as graph, _bar(reference, pushing.size_of(files)) as progress:
+        pushed = pushing.push(graph, reference, files, progress)
+    if as_json:
+        named = [
+            {"title": "/".join(path), "digest": blob.digest, "size": blob.size, "media_type": blob.media_type}
+            for path, blob in pushed.files.items()
+        ]
+        _dump({"reference": str(reference), "digest": pushed.digest, "files": named})
+    else:
+        click.echo(pushed.digest)
+
+
+@click.command()
+@_REFERENCE
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@connecting
+@click.option("-r", "--recursive", is_flag=True, help="FILE may be a directory: all files in it.")
+@click.option("-y", "--yes", is_flag=True, help="Delete an alias without asking.")
+def rm(reference: Reference, files: tuple[str, ...], recursive: bool, yes: bool, **given: Any) -> None:
+    """Take FILEs out of an alias, all at once; or delete the alias, and no other alias of the same manifest.
+
+    The bytes are the registry's to collect. A repository cannot be removed: the protocol has no request for that.
+
+    \b
+    regfs rm localhost:5000/team/model:v1 notes.txt
+    regfs rm -r localhost:5000/team/model:v1 plots
+    regfs rm localhost:5000/team/model:v1
+    """
+    if reference.alias is None:
+        what = "a repository" if reference.repository else "a registry"
+        fail(f"{reference} is {what}, which a registry's protocol cannot remove; name an alias of it")
+    with registry_of(reference, given) as graph:
+        if files:
+            artifacts.remove_files(graph, reference, files, recursive)
+        else:
+            _delete(graph, reference, yes)
+
+
+def _delete(graph: Graph, reference: Reference, yes: bool) -> None:
+    artifacts.require_alias(reference)
+    artifacts.manifest_of(graph, reference)
+    if not yes and not _agreed(f"Delete {reference}?"):
+        fail(f"{reference} is not deleted")
+    artifacts.delete_alias(graph, reference)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        fail("nobody answered; to delete without being asked: -y")
+
+
+@click.command()
+@_ALIAS
+@click.argument("aliases", nargs=-1, required=True, type=AliasType(), metavar="ALIAS...")
+@connecting
+@JSON
+def tag(reference: Reference, aliases: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Give what REFERENCE stands for more aliases in its repository: the same manifest, and no bytes are moved.
+
+    REFERENCE is an alias or a digest. An ALIAS that there is already is moved. The digest is printed.
+
+    \b
+    regfs tag localhost:5000/team/model:v1 latest stable
+    regfs tag localhost:5000/team/model@$digest v1
+    """
+    with registry_of(reference, given) as graph:
+        digest = artifacts.tag(graph, reference, aliases)
+    if as_json:
+        _dump({"digest": digest, "references": [str(replace(reference, alias=alias)) for alias in aliases]})
+    else:
+        click.echo(digest)
