@@ -99,7 +99,7 @@ def test_a_file_on_its_way_is_shown(tmp_path: Path, repository: str, own_registr
     finally:
         os.kill(own_registry.pid, signal.SIGCONT)
         assert writer.wait(60) == 0
-    view.close()
+        view.close()
 
 
 @pytest.mark.logs
