@@ -176,7 +176,7 @@ class Fetcher:
         for download in downloads:
             download.stop()
         for pool in (self.ahead, self.demanded):
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)  # what has not begun ends at once, and lets go of its download's files
 
 
 class _LazyReader:

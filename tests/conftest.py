@@ -1,14 +1,17 @@
-"""What every test can ask for: real registries, a repository of its own; and a log that stays quiet."""
+"""What every test can ask for: real registries, a repository of its own; a log that stays quiet, and nothing left."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests import leftovers
 from tests.registries import Lab, Registry
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no error
@@ -19,7 +22,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Starts registries; what it started is stopped at the end."""
-    made = Lab(tmp_path_factory.mktemp("lab"))
+    made = _SharedLab(tmp_path_factory.mktemp("lab"))
     yield made
     made.stop()
 
@@ -78,3 +81,61 @@ def quiet_log(request: pytest.FixtureRequest) -> Iterator[None]:
     logging.getLogger("regfs").removeHandler(handler)
     if handler.records and request.node.get_closest_marker("logs") is None:
         pytest.fail("regfs logged: " + "; ".join(record.getMessage() for record in handler.records))
+
+
+_shared: set[str] = set()  # what is there for longer than a test: it is not the test's that asked for it first
+
+
+def _everything() -> leftovers.Possessions:
+    processes = {child for child in leftovers.children() if not child.startswith("docker-registry ")}  # the lab's
+    return leftovers.files() | leftovers.connections() | leftovers.threads() | processes
+
+
+@contextmanager
+def _sharing() -> Iterator[None]:
+    before = _everything()
+    try:
+        yield
+    finally:
+        _shared.update(_everything() - before)
+
+
+class _SharedLab(Lab):
+    """What it starts, it stops: after the last test."""
+
+    def start(self, *arguments: Any, **options: Any) -> Registry:
+        with _sharing():
+            return super().start(*arguments, **options)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Note what is opened for longer than a test."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with _sharing():
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves descriptors, threads or child processes behind.
+
+    Where it uses a client that other tests use as well, that keeps its connections, and the threads that answer them.
+    """
+    before = _everything()
+    yield
+    left = leftovers.more(lambda: _own(request), before | _shared)
+    assert not left, "the test left " + ", ".join(left)
+
+
+def _own(request: pytest.FixtureRequest) -> leftovers.Possessions:
+    everything = _everything()
+    if _SHARED_CLIENTS.isdisjoint(request.fixturenames):
+        return everything
+    return everything - leftovers.connections() - leftovers.threads()
+
+
+_SHARED_CLIENTS = frozenset({"foreign", "view", "direct_view", "mounted_view"})

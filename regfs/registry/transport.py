@@ -347,6 +347,13 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
         """The context has it all."""
 
+    def close(self) -> None:
+        """Close every connection that is not in use. urllib3 leaves that to the end of the last answer's life."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118 - it cannot be iterated over otherwise
+            pools[key].close()
+        super().close()
+
 
 class _Retries(Retry):
     """Repeats whatever may pass, but not a wait for an answer: that was as long as the user wanted to wait; and not a

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -165,34 +165,36 @@ class Dying:
         return self.source.open(start, end, size)  # type: ignore[attr-defined,no-any-return]
 
 
-def dying(mine: Reading, times: int) -> Fetcher:
+@contextmanager
+def dying(mine: Reading, times: int) -> Iterator[Fetcher]:
     """A fetcher whose first transfers die."""
     remote = Remote(mine.registry.server.host, True, PooledTransport(timeout=5))
-    return Fetcher(mine.cache, lambda repository, digest: Dying(remote.source(repository, digest), times))
+    fetcher = Fetcher(mine.cache, lambda repository, digest: Dying(remote.source(repository, digest), times))
+    yield fetcher
+    fetcher.close()
+    remote.close()
 
 
 def test_a_transfer_that_dies_of_a_defect_is_an_error_to_its_reader(reading: Make) -> None:
     mine = reading()
-    fetcher = dying(mine, 1)
-    reader = fetcher.open("some/repository", mine.registry.descriptor)
-    assert isinstance(in_thread(lambda: read_from(reader, 0, 10))(), ZeroDivisionError)
-    assert in_thread(lambda: read_from(reader, 0, 10))() == LARGE[:10]
-    reader.close()
-    fetcher.close()
+    with dying(mine, 1) as fetcher:
+        reader = fetcher.open("some/repository", mine.registry.descriptor)
+        assert isinstance(in_thread(lambda: read_from(reader, 0, 10))(), ZeroDivisionError)
+        assert in_thread(lambda: read_from(reader, 0, 10))() == LARGE[:10]
+        reader.close()
 
 
 def test_transfers_ahead_that_die_of_a_defect_hold_up_nobody(reading: Make) -> None:
     mine = reading()
     mine.read(0, CHUNK)
-    fetcher = dying(mine, 3)
-    reader = fetcher.open("some/repository", mine.registry.descriptor)
-    found = bytearray()
-    for _ in range(8):  # each of the three is at most one error
-        with suppress(ZeroDivisionError):
-            found += read_from(reader, len(found), len(LARGE) - len(found))
-    assert bytes(found) == LARGE
-    reader.close()
-    fetcher.close()
+    with dying(mine, 3) as fetcher:
+        reader = fetcher.open("some/repository", mine.registry.descriptor)
+        found = bytearray()
+        for _ in range(8):  # each of the three is at most one error
+            with suppress(ZeroDivisionError):
+                found += read_from(reader, len(found), len(LARGE) - len(found))
+        assert bytes(found) == LARGE
+        reader.close()
 
 
 def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(reading: Make) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -184,8 +184,8 @@ def test_a_blob_longer_than_its_descriptor_is_an_error(reading: Make) -> None:
 class Storage:
     """Where a registry redirects to; each address works as often as it is told to."""
 
-    def __init__(self, uses: int) -> None:
-        self.uses = uses
+    def __init__(self) -> None:
+        self.uses = 1000
         self.signed = 0
         self.used: dict[str, int] = {}
         self.server = Server(self.respond)
@@ -206,8 +206,15 @@ class Storage:
         return Answer(206, headers, CONTENT[start : end + 1])
 
 
-def test_a_redirect_is_asked_for_once(reading: Make) -> None:
-    storage = Storage(uses=1000)
+@pytest.fixture
+def storage() -> Iterator[Storage]:
+    """Another server, that the registry redirects to."""
+    made = Storage()
+    yield made
+    made.server.stop()
+
+
+def test_a_redirect_is_asked_for_once(reading: Make, storage: Storage) -> None:
     large = reading(CONTENT, always=storage.redirect)
     reader = large.open()
     for chunk in (9, 5, 1):
@@ -216,8 +223,8 @@ def test_a_redirect_is_asked_for_once(reading: Make) -> None:
     assert storage.signed == 1
 
 
-def test_an_expired_redirect_is_asked_for_again(reading: Make) -> None:
-    storage = Storage(uses=2)
+def test_an_expired_redirect_is_asked_for_again(reading: Make, storage: Storage) -> None:
+    storage.uses = 2
     large = reading(CONTENT, always=storage.redirect)
     assert large.read() == CONTENT
     assert storage.signed > 1

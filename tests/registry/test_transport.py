@@ -78,3 +78,13 @@ def test_a_401_is_unauthorized(serve: NewServer) -> None:
 def test_a_success_is_handed_on(serve: NewServer, status: int) -> None:
     response = requests.get(f"http://{serve(lambda request: Answer(status)).host}/", timeout=5)
     assert check_status(response) is response
+
+
+def test_closing_closes_every_connection_also_when_an_answer_is_still_looked_at(serve: Callable[..., Server]) -> None:
+    server = serve(lambda request: Answer(200, (), b"content"))
+    transport = PooledTransport(retries=0, timeout=5)
+    answer = transport.send("GET", f"http://{server.host}/", stream=True)
+    assert answer.content == b"content"
+    transport.close()
+    assert server.all_closed(within=2.0)
+    assert answer.content == b"content"

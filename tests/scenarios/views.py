@@ -27,9 +27,11 @@ from regfs.filesystem import Filesystem
 from regfs.graph import Graph, Options
 from regfs.live import Register
 from regfs.registry.reference import parse_reference
+from tests import leftovers
 
 REGFS = os.path.join(sysconfig.get_path("scripts"), "regfs")
 TTL = 0  # seconds: names are asked for each time, unless a scenario is about remembering them
+_THREADS = 100  # libfuse's ten, and those of the pools
 _PATIENCE = 20.0  # seconds that a condition is waited for
 Result = TypeVar("Result")
 
@@ -343,6 +345,8 @@ class Mounted(View):
         given = _arguments({"ttl": TTL, **options})
         done = run("mount", *given, reference, str(self.directory), environment=self.environment)
         assert done.returncode == 0, done.stderr
+        self._serving = self.pid
+        self._files = leftovers.files(self._serving)
 
     @property
     def pid(self) -> int:
@@ -395,11 +399,25 @@ class Mounted(View):
         file = self.state / "log" / "mount.log"
         return file.read_text() if file.exists() else ""
 
+    def left_open(self) -> list[str]:
+        """The descriptors that the process that serves the mount has, and did not have at first. Connections are kept,
+        and threads: no more than a pool has."""
+        try:
+            with open(f"/proc/{self._serving}/cmdline", "rb") as file:
+                if os.fsencode(self.directory) not in file.read():
+                    return []
+            assert len(os.listdir(f"/proc/{self._serving}/task")) < _THREADS
+            return leftovers.more(lambda: leftovers.files(self._serving), self._files)
+        except (FileNotFoundError, ProcessLookupError):  # it was killed
+            return []
+
     def close(self) -> None:
+        left = self.left_open()
         done = run("umount", str(self.directory), environment=self.environment)
         if done.returncode:
             subprocess.run(["fusermount", "-u", "-z", self.directory], check=False, stderr=subprocess.DEVNULL)
         assert done.returncode == 0 or (self.journal() and "not pushed" in done.stderr), done.stderr
+        assert not left, "the mount had " + ", ".join(left)
 
 
 def _arguments(options: Mapping[str, Any]) -> Iterator[str]:

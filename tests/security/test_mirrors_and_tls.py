@@ -211,6 +211,7 @@ def test_a_certificate_of_another_name_is_refused(lab: Lab, tmp_path: Path) -> N
         threading.Thread(target=greet, args=(listener, lab.server_context()), daemon=True).start()
         other = f"127.0.0.2:{listener.getsockname()[1]}"
         done = mounted(tmp_path, f"https://{other}", "--ca-file", lab.ca)
+        listener.shutdown(socket.SHUT_RDWR)  # ends the thread that accepts
     assert done.returncode == 1
     assert "cannot be verified" in done.stderr
 

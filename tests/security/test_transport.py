@@ -241,6 +241,7 @@ def dripping(first: bytes, more: bytes, pause: float) -> Iterator[str]:
     threading.Thread(target=accept, daemon=True).start()
     yield f"localhost:{listener.getsockname()[1]}"
     ended.set()
+    listener.shutdown(socket.SHUT_RDWR)  # ends the thread that accepts
     listener.close()
 
 
