@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.endurance import differential, faults, fsx, kills
+from tests.endurance import differential, faults, fsx, kills, load, suites
 
 Kind = Callable[[int, float, Path], str]
 
@@ -25,6 +25,8 @@ KINDS: dict[str, Kind] = {
     "faults": faults.soak,
     "fsx": fsx.soak,
     "kills": kills.soak,
+    "load": load.soak,
+    "programs": suites.soak,
 }
 
 
