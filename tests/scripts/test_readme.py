@@ -1,25 +1,31 @@
-"""README.md: its blocks of commands are run, in order, against real registries; the outputs it shows are compared."""
+"""The pages for users: their blocks of commands are run, in order, against real registries; outputs are compared."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from regfs.cli import commands
-from tests.registries import PASSWORD, USER, Registry
+from tests.registries import PASSWORD, USER, Lab, Registry
+from tests.scenarios.foreign import Foreign
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LISTED = re.compile(r"([-d][-rwx]{9}) \d+ \S+ \S+ +(\d+) \w{3} +\d+ +[\d:]+ (.+)")  # of ls -l: mode, size, name
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _SUDO = '#!/bin/sh\necho "$@" >> "$HOME/sudo.log"\n'
 
 
@@ -82,12 +88,59 @@ class Reader:
             subprocess.run(["fusermount", "-u", "-z", self.home / "reg"], check=True)
 
 
+def _published_before(registry: Registry) -> None:
+    """What docs/IMAGES.md speaks of: an image of one platform, and one of two."""
+    foreign = Foreign(registry)
+    for alias, architecture, text in (("v1", "amd64", "old"), ("amd64", "amd64", "new"), ("arm64", "arm64", "new")):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as layer:
+            entry = tarfile.TarInfo("etc/app.conf")
+            entry.size = len(text)
+            layer.addfile(entry, io.BytesIO(text.encode()))
+        config = json.dumps({"os": "linux", "architecture": architecture, "config": {"Cmd": [text]}}).encode()
+        layers = [foreign.layer("app", archive.getvalue(), mediaType=LAYER)]
+        described = foreign.layer("app", config, mediaType="application/vnd.oci.image.config.v1+json")
+        foreign.publish("app", alias, layers, config=described)
+    platforms = {"amd64": {"os": "linux", "architecture": "amd64"},
+                 "arm64": {"os": "linux", "architecture": "arm64", "variant": "v8"}}  # fmt: skip
+    foreign.index("app", "v2", [(foreign.digest("app", alias), platform) for alias, platform in platforms.items()])
+    foreign.close()
+
+
+def _made_before(clone: Path) -> None:
+    """What docs/MODELS.md speaks of: a model, a program that reads one tensor of it, and a data set."""
+    (clone / "model").mkdir()
+    (clone / "model/config.json").write_text("{}\n")
+    (clone / "model/tokenizer.json").write_text("{}\n")
+    weights = [("embed.weight", os.urandom(32 << 20)), ("norm.weight", struct.pack("<1024f", *[0.5] * 1024)),
+               ("head.weight", os.urandom(16 << 20))]  # fmt: skip
+    header, offset = {}, 0
+    for name, content in weights:
+        header[name] = {"dtype": "F32", "shape": [len(content) // 4], "data_offsets": [offset, offset + len(content)]}
+        offset += len(content)
+    written = json.dumps(header).encode()
+    tensors = b"".join(content for _, content in weights)
+    (clone / "model/model.safetensors").write_bytes(struct.pack("<Q", len(written)) + written + tensors)
+    program = re.search(r"(?ms)^\$ cat tensor.py\n(.*?)^\$", (ROOT / "docs/MODELS.md").read_text())
+    assert program is not None
+    (clone / "tensor.py").write_text(program[1])
+    (clone / "shards").mkdir()
+    for number in range(4):
+        (clone / f"shards/{number}.txt").write_text("some words of a text\n" * 1000)
+
+
 @pytest.fixture
-def reader(tmp_path: Path, plain: Registry, htpasswd: Registry) -> Iterator[Reader]:
-    """A reader of README.md."""
-    made = Reader(tmp_path / "home", plain, htpasswd)
-    yield made
-    made.leave()
+def home(tmp_path: Path) -> Path:
+    """The home directory of a reader."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def own_registry(lab: Lab) -> Iterator[Registry]:
+    """A registry that a page finds empty but for what it speaks of."""
+    started = lab.start("plain")
+    yield started
+    started.stop()
 
 
 def _dialogue(block: str) -> Iterator[tuple[str, list[str]]]:
@@ -103,17 +156,30 @@ def _comparable(line: str) -> str | tuple[str, ...]:
     return listed.groups() if listed else line
 
 
-@pytest.mark.timeout(300)  # it installs regfs with everything that it needs
-def test_every_command_of_the_readme_works_and_prints_what_it_says(reader: Reader) -> None:
+@pytest.mark.timeout(300)  # README.md installs regfs with everything that it needs
+@pytest.mark.parametrize("page", ["README.md", "docs/MODELS.md", "docs/IMAGES.md", "docs/CI.md", "docs/SYSTEM.md"])
+def test_every_command_of_a_page_works_and_prints_what_it_says(
+    page: str, home: Path, own_registry: Registry, htpasswd: Registry
+) -> None:
     assert USER == "fred"
-    for kind, block in _BLOCK.findall(README):
+    _published_before(own_registry)
+    reader = Reader(home, own_registry, htpasswd)
+    _made_before(reader.clone)
+    try:
+        _read(reader, (ROOT / page).read_text(encoding="utf-8"))
+        assert not os.path.ismount(reader.home / "reg")
+    finally:
+        reader.leave()
+
+
+def _read(reader: Reader, page: str) -> None:
+    for kind, block in _BLOCK.findall(page):
         if kind == "sh":
             reader.run(block)
             continue
         for command, printed in _dialogue(block):
             got = reader.run(command).splitlines()
             assert list(map(_comparable, got)) == list(map(_comparable, printed)), command
-    assert not os.path.ismount(reader.home / "reg")
 
 
 def test_the_readme_asks_for_the_packages_that_setup_installs() -> None:
