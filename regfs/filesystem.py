@@ -320,8 +320,8 @@ class Filesystem:
         """
         parts = _split(path)
         self._require_writable()
-        named = self._resolve(parts)
-        entry = self._tree.open_directory(named)
+        self._ask_again(self._tree.open_directory(self._resolve(parts)))
+        entry = self._tree.open_directory(self._resolve(parts))
         if isinstance(entry, Blob | Document):
             raise OSError(errno.ENOTDIR, "not a directory")
         if next(self.readdir(path), None) is not None:
@@ -344,6 +344,7 @@ class Filesystem:
         if source == goal:
             return
         writing = self._writings.at(source)
+        self._ask_again(self._tree.resolve(source))
         entry = self._tree.resolve(source)
         if entry is None and writing is None:
             raise OSError(errno.ENOENT, "no such file")
@@ -383,6 +384,7 @@ class Filesystem:
             writing.file.mtime_ns = mtime_ns
             if writing.file.is_dirty:
                 return
+        self._ask_again(self._tree.resolve(parts))
         entry = self._resolve(parts)
         if not isinstance(entry, Blob):
             return
@@ -395,6 +397,13 @@ class Filesystem:
             )
 
     # What the verbs share
+
+    def _ask_again(self, entry: Entry | None) -> None:
+        """Ask what the alias of an entry stands for now: what is made of it goes by that, not by what is remembered."""
+        if isinstance(entry, Blob | Folder) and entry.manifest is not None:
+            alias = entry.alias
+            if alias is not None and not alias.pinned:
+                self._catalog.current(alias.repository, alias.name)
 
     def _resolve(self, parts: Path) -> Entry:
         entry = self._tree.resolve(parts)

@@ -81,6 +81,43 @@ def test_a_writer_keeps_what_another_client_published_in_the_meantime(
     assert sorted(foreign.files(repository, "v1")) == ["first.txt", "second.txt", "third.txt"]
 
 
+def test_what_another_client_wrote_meanwhile_is_what_is_moved(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", {"a.txt": b"old", "dir/b.txt": b"old"})
+    view = mount(registry.url, ttl=300)
+    assert view.read_bytes(f"{repository}/v1/a.txt") == b"old"
+    foreign.artifact(repository, "v1", {"a.txt": b"new", "dir/b.txt": b"newer", "dir/c.txt": b"c"})
+    view.rename(f"{repository}/v1/a.txt", f"{repository}/v1/moved.txt")
+    assert foreign.files(repository, "v1") == {"moved.txt": b"new", "dir/b.txt": b"newer", "dir/c.txt": b"c"}
+    foreign.artifact(repository, "v1", {"dir/b.txt": b"newest", "dir/d.txt": b"d"})
+    view.rename(f"{repository}/v1/dir", f"{repository}/v1/moved")
+    assert foreign.files(repository, "v1") == {"moved/b.txt": b"newest", "moved/d.txt": b"d"}
+
+
+def test_what_another_client_wrote_meanwhile_is_what_gets_a_time(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", {"a.txt": b"old"})
+    view = mount(registry.url, ttl=300)
+    assert view.read_bytes(f"{repository}/v1/a.txt") == b"old"
+    foreign.artifact(repository, "v1", {"a.txt": b"new"})
+    view.utime(f"{repository}/v1/a.txt", 10**18)
+    assert foreign.files(repository, "v1") == {"a.txt": b"new"}
+
+
+def test_an_alias_to_which_another_client_added_meanwhile_is_not_empty(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", {})
+    view = mount(registry.url, ttl=300)
+    assert view.list(f"{repository}/v1") == []
+    foreign.artifact(repository, "v1", {"new.txt": b"new"})
+    with refused(errno.ENOTEMPTY):
+        view.rmdir(f"{repository}/v1")
+    assert foreign.files(repository, "v1") == {"new.txt": b"new"}
+
+
 def test_what_regfs_does_not_own_stays(mount: Mount, registry: Registry, foreign: Foreign, repository: str) -> None:
     layers = [
         foreign.layer(repository, b"one", "one.txt", futureField=[1, {"deep": None}]),
