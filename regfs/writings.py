@@ -141,10 +141,12 @@ class Writings:
             self._journal.superseded(writing.file.target)
 
     def let_go(self, writing: Writing) -> bool:
-        """One handle less; returns whether it was the last one: :meth:`finish` has to follow."""
+        """One handle less; returns whether it was the last one: :meth:`finish` has to follow, and lets go of it."""
         with self._lock:
+            if writing.handles == 1:
+                return True
             writing.handles -= 1
-            return writing.handles == 0
+            return False
 
     def below(self, parts: Path) -> dict[str, Writing]:
         """The files being written in a directory, by name."""
@@ -167,14 +169,15 @@ class Writings:
             writing.path = goal
 
     def finish(self, writing: Writing) -> None:
-        """Let go of a file that nobody has open any more."""
+        """Let go of the last handle on a file; of the file, when nobody has opened it in the meantime."""
         if writing.gone:
             writing.file.discard()
         elif writing.file.is_dirty and writing.file.version != writing.tried:
             self._push_late(writing)
         with self._lock:
+            writing.handles -= 1  # held up to here: who reads the file during a late push does not close it
             if writing.handles:
-                return  # opened again in the meantime
+                return
             if self._writing.get(writing.path) is writing:
                 del self._writing[writing.path]
             kept = writing.file.is_dirty and not writing.file.is_broken
@@ -196,7 +199,7 @@ class Writings:
         with self._lock:
             writings = list(self._writing.values())
         for writing in writings:
-            writing.handles, writing.tried = 0, -1
+            writing.handles, writing.tried = 1, -1
             self.finish(writing)
         return len(self._left)
 
