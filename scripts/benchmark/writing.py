@@ -163,8 +163,8 @@ def small(lab: Lab, count: int, size: int) -> Case:
             ]
 
     note = (
-        f"{count} files of {size >> 10} KiB as one artifact: `regfs put` and oras-py put one manifest for all, dxf too; "
-        "`cp -r` into a mount puts one for each file, since close tells the truth; eight `cp` at a time share manifests. "
+        f"{count} files of {size >> 10} KiB as one artifact: `regfs put`, oras-py and dxf put one manifest for all; "
+        "`cp -r` into a mount puts one for each, since close tells the truth; eight `cp` at a time share manifests. "
         "The start of `regfs put` is timed, those of the libraries are not."
     )
     return Case("write-small", f"Writing {count} small files", note, "oras-py", contenders)
