@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 
 from regfs.artifacts import File, sized
 from regfs.download import FromMirror
@@ -19,6 +20,7 @@ from regfs.tree import Path as TitlePath
 
 _FILES_AT_ONCE = 4
 _COPY = 1 << 20
+_CLEANING = 3.0  # seconds
 
 Progress = Callable[[int], object]
 
@@ -107,15 +109,25 @@ def pull(graph: Graph, files: Sequence[tuple[File, TitlePath]], goal: Destinatio
         stay, and nothing half is left
     """
     pool = ThreadPoolExecutor(_FILES_AT_ONCE, "regfs-get")
+    jobs: list[Future[None]] = []
     try:
-        jobs = [pool.submit(_pull, graph, file, goal, path, progress) for file, path in files]
+        jobs += [pool.submit(_pull, graph, file, goal, path, progress) for file, path in files]
         for job in as_completed(jobs):
             job.result()
     except BaseException:
-        graph.fetcher.close()  # whoever waits for bytes stops, and cleans up
+        pool.shutdown(wait=False, cancel_futures=True)
+        _stop(graph, jobs)
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _stop(graph: Graph, jobs: Sequence[Future[None]]) -> None:
+    """Let those who wait for bytes stop and clean up; also those who only now begin to wait."""
+    until = monotonic() + _CLEANING
+    while any(job.running() for job in jobs) and monotonic() < until:
+        graph.fetcher.close()
+        wait(jobs, 0.05)
 
 
 def _pull(graph: Graph, file: File, goal: Destination, path: TitlePath, progress: Progress) -> None:
