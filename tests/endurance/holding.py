@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 
 import requests
@@ -11,6 +12,8 @@ from regfs.cache import BlobCache
 from tests.registries import Registry
 from tests.scenarios.foreign import TITLE, Document, Foreign
 from tests.scenarios.views import Mounted, present, run
+
+_PATIENCE = 250  # times
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ def kept(view: Mounted) -> list[Kept]:
 
 def document(foreign: Foreign, repository: str, alias: str) -> Document:
     """An alias's manifest. docker-registry answers some with 500 while the alias is being put; it is asked again."""
-    while True:
+    for _ in range(_PATIENCE):
         try:
             return foreign.document(repository, alias)
         except AssertionError as error:
             if ": 500 " not in str(error):
                 raise
+        time.sleep(0.02)
+    return foreign.document(repository, alias)
 
 
 def digests(foreign: Foreign, registry: Registry, repository: str, alias: str) -> dict[str, str]:
