@@ -104,7 +104,7 @@ def test_without_a_home_it_mounts(namespace: Namespace) -> None:
     [
         ('mount -t fuse.regfs "$host/no/such" mnt', 32, "there is no such repository"),
         ('mount -t fuse.regfs "$host" mnt -o roo', 1, "did you mean ro?"),
-        ("mount -t fuse.regfs UPPER/Case mnt", 1, "did you mean 'case'?"),
+        ("mount -t fuse.regfs UPPER/Case mnt", 1, "did you mean 'UPPER/case'?"),
         ('mount.regfs "$host"', 1, "Missing argument 'DIRECTORY'"),
     ],
 )

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,16 +90,16 @@ def test_writes_are_counted_and_so_are_open_files(mounted: Mounted, repository: 
 def test_a_file_on_its_way_is_shown(tmp_path: Path, repository: str, own_registry: Registry) -> None:
     view = Mounted(tmp_path, own_registry.url, timeout=60)
     view.mkdir(f"{repository}:v1")
+    written = view.open(f"{repository}:v1/a", os.O_WRONLY | os.O_CREAT)
+    written.write(b"abc", 0)
     os.kill(own_registry.pid, signal.SIGSTOP)
-    writer = subprocess.Popen(["cp", "/dev/stdin", view.path(f"{repository}:v1/a")], stdin=subprocess.PIPE)
+    closing = threading.Thread(target=written.close)
+    closing.start()
     try:
-        assert writer.stdin is not None
-        writer.stdin.write(b"abc")
-        writer.stdin.close()
         eventually(lambda: [push["target"] for push in told(view)["pushes"]], [f"{repository}:v1 a"])
     finally:
         os.kill(own_registry.pid, signal.SIGCONT)
-        assert writer.wait(60) == 0
+        closing.join()
         view.close()
 
 
