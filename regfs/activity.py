@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -55,11 +55,13 @@ class Push:
     """A file on its way to the registry.
 
     :param size: in bytes
+    :param sent: bytes of it that went out
     :param since: seconds since the epoch
     """
 
     target: str
     size: int
+    sent: int
     since: float
 
 
@@ -92,7 +94,7 @@ class _Counting:
     received: int = 0
     sent: int = 0
     requests: dict[tuple[str, str, str], tuple[int, float]] = field(default_factory=dict)
-    pushes: dict[int, Push] = field(default_factory=dict)
+    pushes: dict[object, Callable[[], Push]] = field(default_factory=dict)
 
 
 class Activity:
@@ -106,8 +108,8 @@ class Activity:
     def exchanged(self, exchange: Exchange) -> None:
         """Count a request."""
         log.debug(
-            "%s %s: %s, %.0f ms, %d bytes sent",
-            exchange.method, exchange.address, exchange.result, exchange.seconds * 1000, exchange.sent,
+            "%s %s: %s, %.0f ms, %d bytes sent, %d to come",
+            exchange.method, exchange.address, exchange.result, exchange.seconds * 1000, exchange.sent, exchange.answer,
         )  # fmt: skip
         key = (exchange.method, exchange.kind, exchange.result)
         with self._lock:
@@ -135,16 +137,19 @@ class Activity:
             self._counting.received += count
 
     @contextmanager
-    def pushing(self, target: str, size: int) -> Iterator[None]:
-        """Note that a file is on its way; it counts as pushed when nothing is raised."""
-        push = Push(target, size, time.time())
+    def pushing(self, target: str, size: int, sent: Callable[[], int]) -> Iterator[None]:
+        """Note that a file is on its way; it counts as pushed when nothing is raised.
+
+        :param sent: says how many bytes of it went out so far
+        """
+        push, since = object(), time.time()
         with self._lock:
-            self._counting.pushes[id(push)] = push
+            self._counting.pushes[push] = lambda: Push(target, size, sent(), since)
         try:
             yield
         finally:
             with self._lock:
-                del self._counting.pushes[id(push)]
+                del self._counting.pushes[push]
         with self._lock:
             self._counting.pushed += 1
 
@@ -168,7 +173,8 @@ class Activity:
     def pushes(self) -> list[Push]:
         """The files on their way now, the oldest first."""
         with self._lock:
-            return list(self._counting.pushes.values())
+            describing = list(self._counting.pushes.values())
+        return [describe() for describe in describing]
 
     def failures(self) -> list[Failure]:
         """The last errors, the oldest first."""

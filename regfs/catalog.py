@@ -63,6 +63,7 @@ class Catalog:
         self._names = names
         self._silent_until = 0.0  # time.monotonic(); what is known is served up to then
         self._stale_logged: float | None = None  # time.monotonic()
+        self._is_back = True  # or its being away was logged
         self._ttl = ttl
         self._lock = threading.Lock()
         self._visited = set(named)
@@ -284,6 +285,7 @@ class Catalog:
             if not isinstance(error, HTTPError):
                 self._silent_until = monotonic() + wait
             return self._settled(key, old, cast("Value", known), wait)  # what was asked before was of the same kind
+        self._log_back()
         settled = self._settled(key, old, value)
         if settled is value:
             self._names.put(key, value)
@@ -307,9 +309,18 @@ class Catalog:
         """Say once in an outage, not once a name, that what is served may be old."""
         with self._lock:
             logged, self._stale_logged = self._stale_logged, monotonic()
-        if logged is not None and monotonic() < logged + _OUTAGE:
-            return
+            if logged is not None and monotonic() < logged + _OUTAGE:
+                return
+            self._is_back = False
         log.warning("the registry cannot be reached; what was known is served (%s)", type(error).__name__)
+
+    def _log_back(self) -> None:
+        if self._is_back:
+            return
+        with self._lock:
+            logged, self._is_back = self._is_back, True
+        if not logged:
+            log.info("the registry answers again")
 
     def _remember(self, key: tuple[str, ...], value: object) -> None:
         with self._lock:

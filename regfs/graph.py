@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from regfs.names import NameStore
 from regfs.placement import Placement
 from regfs.private import OTHERWISE, private_directory, private_state
 from regfs.publish import Publisher
+from regfs.registry.auth import Credential
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.exceptions import DXFError
 from regfs.registry.manifest import InvalidManifest
@@ -74,8 +76,11 @@ class Graph:
 
     def __init__(self, options: Options) -> None:
         self.activity = Activity()
+        self.user = ""  # whom the registry was told that this is; nobody when it did not ask
         try:
-            observed = replace(options.connection, observer=self.activity.exchanged)
+            observed = replace(
+                options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
+            )
             self.remote: Remote = connect(options.reference, observed)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
@@ -112,6 +117,15 @@ class Graph:
             writings,
             options.read_only,
         )
+
+    def _noting_user(self, options: Options) -> Callable[[str, str], Credential | None]:
+        def credential(host: str, repository: str) -> Credential | None:
+            found = options.connection.credential(host, repository)
+            if found is not None and host == options.reference.host:
+                self.user = found.username
+            return found
+
+        return credential
 
     def __enter__(self) -> Graph:
         return self

@@ -63,7 +63,6 @@ def mount_in_foreground(options: MountOptions) -> None:
     log_to(logging.StreamHandler(), options.log_level)
 
     def ready() -> None:
-        log.info("%s is mounted on %s", options.reference, options.directory)
         notify(os.environ, "READY=1", f"STATUS={options.reference} is mounted on {options.directory}")
 
     _serve(options, ready)
@@ -112,7 +111,6 @@ def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
         os.close(tell)
 
         def ready() -> None:
-            log.info("%s is mounted on %s", options.reference, options.directory)
             os.write(2, _READY)
             os.dup2(null, 2)
 
@@ -172,10 +170,16 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         register.entered(str(options.reference), options.reference.host, where) as left,
         _telling(graph, options),
     ):
+
+        def mounted() -> None:
+            user = f" as {graph.user}" if graph.user else ""
+            log.info("%s is mounted on %s%s", options.reference, options.directory, user)
+            ready()
+
         ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
         try:
             DirectReads(
-                Operations(graph.filesystem, ownership, ready),
+                Operations(graph.filesystem, ownership, mounted),
                 os.fspath(options.directory),
                 encoding=FILE_NAMES,
                 foreground=True,

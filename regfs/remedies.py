@@ -79,6 +79,10 @@ REMEDIES = {
         "The process of the mount has gone: it was killed, or it crashed.",
         "Mount again on the same directory, which heals it; then run: regfs pending.",
     ),
+    errno.ENOTSUP: Remedy(
+        "An extended attribute cannot be set or removed: a registry does not keep it.",
+        "Nothing with cp -a, which goes on; leave out rsync -X.",
+    ),
     errno.ENODATA: Remedy("It has no such extended attribute.", _ORDINARY),
     errno.EEXIST: Remedy("It exists.", _ORDINARY),
     errno.ENOTEMPTY: Remedy("The directory is not empty.", _ORDINARY),

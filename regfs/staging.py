@@ -144,6 +144,7 @@ class Staged:
         self.size = 0
         self.digest: str | None = None  # of the version that the registry has
         self.mtime_ns = time.time_ns()
+        self.sent = 0  # the place in the file up to which bytes went to the registry
         self._ahead: UploadAhead | None = None
         self._may_send_ahead = again is None  # a new file, written in order so far
         if again is not None:
@@ -183,7 +184,7 @@ class Staged:
             ahead = self._ahead
         if not ahead.claims(written):
             return None
-        return lambda: ahead.send(Piece(self._fd, 0, written))
+        return lambda: ahead.send(Piece(self._fd, 0, written, self._send))
 
     def touch(self) -> None:
         """Count the file as changed: a new empty file is worth a push."""
@@ -273,10 +274,13 @@ class Staged:
             digest, size, version = self._digest()
             if have(digest):
                 self._cancel_ahead()
-            elif not self._finish_ahead(Piece(self._fd, 0, size), digest):
-                remote.push_blob(self.target.repository, Piece(self._fd, 0, size), digest)
+            elif not self._finish_ahead(Piece(self._fd, 0, size, self._send), digest):
+                remote.push_blob(self.target.repository, Piece(self._fd, 0, size, self._send), digest)
             if version == self._version:
                 return digest, size, version
+
+    def _send(self, position: int) -> None:
+        self.sent = position
 
     def _finish_ahead(self, content: Piece, digest: str) -> bool:
         """Complete what was sent while the file was written; False when it has to be sent as a whole."""
@@ -346,9 +350,13 @@ class Staged:
 
 
 class Piece:
-    """The bytes of an open file from *start* up to *end*, as a request's body; its position is its own."""
+    """The bytes of an open file from *start* up to *end*, as a request's body; its position is its own.
 
-    def __init__(self, fd: int, start: int, end: int) -> None:
+    :param sent: told the place in the file up to which bytes were taken
+    """
+
+    def __init__(self, fd: int, start: int, end: int, sent: Callable[[int], object] = lambda position: None) -> None:
+        self._sent = sent
         self._fd = fd
         self._start = start
         self._end = end
@@ -368,11 +376,12 @@ class Piece:
         """The next bytes. A caller that asks for few at a time is given many: the syscalls are what costs."""
         chunk = os.pread(self._fd, min(max(size, _COPY), self._end - self._offset), self._offset)
         self._offset += len(chunk)
+        self._sent(self._offset)
         return chunk
 
     def piece(self, start: int, end: int) -> Piece:
         """The bytes from *start* up to *end*, counted from the start of this piece."""
-        return Piece(self._fd, self._start + start, self._start + end)
+        return Piece(self._fd, self._start + start, self._start + end, self._sent)
 
 
 def _pending_in(directory: Path) -> Pending | None:

@@ -131,7 +131,7 @@ class Writings:
         """
         self.copy_up(writing)
         writing.tried = writing.file.version
-        with self._activity.pushing(str(writing.file.target), writing.file.size):
+        with self._activity.pushing(str(writing.file.target), writing.file.size, lambda: writing.file.sent):
             self._publisher.publish(writing.file)
         self._landed(writing.path)
         with self._lock:

@@ -87,7 +87,8 @@ def _of_mount(item: dict[str, Any]) -> Iterator[str]:
     yield f"  network   {moved}, {item['pushed']} files pushed"
     yield from _of_requests(item["requests"])
     for push in item["pushes"]:
-        yield f"  pushing   {push['target']}, {_bytes(push['size'])}, for {time.time() - push['since']:.0f} s"
+        sent = f"{_bytes(push['sent'])} of {_bytes(push['size'])}"
+        yield f"  pushing   {push['target']}, {sent}, for {time.time() - push['since']:.0f} s"
     for error in item["errors"][-_ERRORS:]:
         when = datetime.fromtimestamp(error["time"]).astimezone().isoformat(" ", "seconds")
         yield f"  error     {when} {error['verb']} {error['path']}: {error['errno']}, {error['text']}"

@@ -25,6 +25,7 @@ class Exchange:
     :param result: the status of the answer, or the kind of error when there was none
     :param seconds: from the request to the answer's headers, with repeats
     :param sent: bytes of the request's body
+    :param answer: bytes of the answer's body, by its headers
     """
 
     method: str
@@ -32,6 +33,7 @@ class Exchange:
     result: str
     seconds: float
     sent: int = 0
+    answer: int = 0
 
     @property
     def kind(self) -> str:

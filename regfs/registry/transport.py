@@ -465,10 +465,10 @@ class PooledTransport:
         if began < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
         whole = not kwargs.pop("stream", False)
-        result = "error"
+        result, answer = "error", 0
         try:
             response = session.request(method, url, auth=_Authorization(authorization), stream=True, **kwargs)
-            result = str(response.status_code)
+            result, answer = str(response.status_code), _length(response)
         except RequestException as error:
             result = _kind_of(error)
             if isinstance(error, ConnectionFailed) and _is_unreachable(error):
@@ -480,7 +480,7 @@ class PooledTransport:
         finally:
             data = kwargs.get("data") if result.startswith("2") else None
             sent = 0 if data is None else int(super_len(data))  # type: ignore[no-untyped-call]
-            self._observer(Exchange(method.upper(), without_queries(url), result, monotonic() - began, sent))
+            self._observer(Exchange(method.upper(), without_queries(url), result, monotonic() - began, sent, answer))
         if whole:
             release(response)  # what is read of such answers is in their headers
         elif "Range" in (kwargs.get("headers") or ()):
@@ -522,6 +522,13 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:
         raise Unusable("an address that is none") from None
+
+
+def _length(response: Response) -> int:
+    """How many bytes its body has, by its headers; 0 when they do not say."""
+    text = response.headers.get("Content-Length", "")
+    has_body = response.request.method != "HEAD" and text.isascii() and text.isdigit()
+    return int(text[:18]) if has_body else 0
 
 
 def _kind_of(error: RequestException) -> str:
