@@ -50,7 +50,9 @@ _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (UnicodeError, errno.EILSEQ),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ORDINARY = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENODATA, errno.EISDIR, errno.ENOTDIR})
+_ORDINARY = frozenset(
+    {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENODATA, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+)
 
 
 def errno_of(error: Exception) -> int:

@@ -26,6 +26,7 @@ from regfs.registry.manifest import CREATED
 from regfs.registry.pooled import UnexpectedAnswer
 from regfs.registry.transport import HTTPError, TransferCut
 from regfs.tree import (
+    MAX_NAME,
     Blob,
     Directory,
     Document,
@@ -436,4 +437,7 @@ class Filesystem:
 
 
 def _split(path: str) -> Path:
-    return tuple(part for part in path.split("/") if part)
+    parts = tuple(part for part in path.split("/") if part)
+    if parts and len(parts[-1].encode("utf-8", "surrogateescape")) > MAX_NAME:
+        raise OSError(errno.ENAMETOOLONG, f"a name has {MAX_NAME} bytes at most")
+    return parts

@@ -57,8 +57,10 @@ class Moves:
 
     def _folder(self, folder: Folder, source: Path, goal: Path) -> None:
         """Give every title below *folder* another start, in one manifest."""
-        target = self._placement.target(goal)
         alias = folder.alias
+        if isinstance(self._placement.parent(goal), Directory | Nascent):
+            raise OSError(errno.EXDEV, "moved file by file")
+        target = self._placement.target(goal)
         if (alias.repository, alias.name) != (target.repository, target.alias) or folder.manifest is None:
             raise OSError(errno.EXDEV, "moved file by file")
         self._placement.target_in(folder, "x")

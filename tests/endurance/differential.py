@@ -16,6 +16,7 @@ from tests.endurance.programs import SLOTS, Operation, Outcome, Runner, programs
 
 DEVIATIONS = {
     "3.1": "a handle that is open for reading alone may have the bytes that it was opened with: see Plain.open",
+    "7.6": "fstat of a file that was removed while it was open may be ENOENT: see Plain.outcomes",
 }
 _numbers = itertools.count(1)
 
@@ -34,6 +35,8 @@ class Plain(Runner):
             self.slots[operation[1]], real = copy, self.slots[operation[1]]
             allowed += super().outcomes(operation)
             self.slots[operation[1]] = real
+        if operation[0] == "fstat" and (fd := self.slots[operation[1]]) is not None and not os.fstat(fd).st_nlink:
+            allowed.append("ENOENT")
         return allowed
 
     def open(self, slot: int, path: str, flags: int) -> Outcome:

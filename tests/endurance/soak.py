@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.endurance import differential, faults, fsx, kills, load, suites
+from tests.endurance import differential, faults, fsx, kills, load, machine, suites
 
 Kind = Callable[[int, float, Path], str]
 
@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "fsx": fsx.soak,
     "kills": kills.soak,
     "load": load.soak,
+    "model": machine.soak,
     "programs": suites.soak,
 }
 

@@ -21,7 +21,7 @@ def test_programs_come_to_the_same_in_a_mount_as_in_a_plain_directory(
 ) -> None:
     directory = tmp_path_factory.mktemp("plain")
 
-    @settings(max_examples=60, derandomize=True, database=None, deadline=None,
+    @settings(max_examples=40, derandomize=True, database=None, deadline=None,
               suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink))  # fmt: skip
     @given(programs)
     def one(program: list[Operation]) -> None:

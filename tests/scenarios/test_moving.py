@@ -169,6 +169,16 @@ def test_a_file_being_written_does_not_take_the_directory_along_that_it_is_moved
     assert view.read_bytes(f"{there}/v1/made/new") == b"new"
 
 
+@pytest.mark.logs
+def test_a_directory_that_becomes_an_alias_is_moved_file_by_file(view: View, foreign: Foreign, there: str) -> None:
+    with refused(errno.EXDEV):
+        view.rename(f"{there}/v1/sub", f"{there}/v2")
+    view.mkdir(f"{there}/v2")
+    with refused(errno.EXDEV):
+        view.rename(f"{there}/v1", f"{there}/v2/sub")
+    assert foreign.files(there, "v1") == {"a": b"aa", "b": b"bb", "sub/c": b"cc"}
+
+
 def test_an_alias_can_be_renamed(view: View, foreign: Foreign, there: str) -> None:
     content = foreign.manifest(there, "v1")
     foreign.put(there, "sibling", content)
