@@ -60,6 +60,7 @@ def answering(directory: Path, describe: Callable[[], dict[str, Any]]) -> Iterat
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         with _short(path) as address:
             listener.bind(address)
+        path.chmod(0o600)
         listener.listen(8)
         threading.Thread(target=_answer, args=(listener, describe), name="regfs-report", daemon=True).start()
         try:

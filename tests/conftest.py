@@ -138,4 +138,4 @@ def _own(request: pytest.FixtureRequest) -> leftovers.Possessions:
     return everything - leftovers.connections() - leftovers.threads()
 
 
-_SHARED_CLIENTS = frozenset({"foreign", "here", "view", "direct_view", "mounted_view"})
+_SHARED_CLIENTS = frozenset({"foreign", "harmed", "here", "view", "direct_view", "mounted_view"})
