@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from tests.endurance import holding
@@ -179,7 +180,12 @@ def _is_written(block: bytes, start: int) -> bool:
     line = re.search(rb"(?:^|\n)([ab]-\d+-\d+)\n", block)
     if line is None:
         return len(block) < _SHORT
-    return content_of(line[1].decode())[start:].startswith(block)
+    return _content(line[1].decode())[start : start + len(block)] == block
+
+
+@lru_cache(maxsize=8)
+def _content(token: str) -> bytes:
+    return content_of(token)
 
 
 def soak(seed: int, seconds: float, directory: Path) -> str:
