@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from regfs.artifacts import NothingThere
 from regfs.graph import Graph
+from regfs.jobs import finished
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import Reference
 
@@ -77,8 +78,7 @@ def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], object
     pool = ThreadPoolExecutor(_BLOBS_AT_ONCE, "regfs-prefetch")
     try:
         jobs = [pool.submit(graph.fetcher.prefetch, item.repository, item.blob, progress) for item in blobs]
-        for job in jobs:
-            job.result()
+        finished(jobs)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     graph.fetcher.finish()

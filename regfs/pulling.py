@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -112,8 +112,7 @@ def pull(graph: Graph, files: Sequence[tuple[File, TitlePath]], goal: Destinatio
     jobs: list[Future[None]] = []
     try:
         jobs += [pool.submit(_pull, graph, file, goal, path, progress) for file, path in files]
-        for job in as_completed(jobs):
-            job.result()
+        finished(jobs)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         _stop(graph, jobs)

@@ -9,12 +9,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from regfs.artifacts import NotPossible, require_alias
 from regfs.graph import Graph
+from regfs.jobs import finished
 from regfs.publish import editable, media_type, names_unknown_blob, rfc3339
 from regfs.registry.manifest import CREATED, MAX_BYTES, Descriptor
 from regfs.registry.reference import Reference
@@ -181,8 +182,7 @@ class _Blobs:
         pool = ThreadPoolExecutor(_BLOBS_AT_ONCE, "regfs-put")
         try:
             jobs = [pool.submit(self._push, path, local, anyway) for path, local in files.items()]
-            for job in as_completed(jobs):
-                job.result()
+            finished(jobs)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         return dict(zip(files, (job.result() for job in jobs), strict=True))

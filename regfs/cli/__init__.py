@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from typing import NoReturn
 
 import click
@@ -11,16 +13,28 @@ from regfs import __version__
 from regfs.cli import artifacts, caching, completion, fetching, journal, logins, mounting, status
 from regfs.cli.parameters import leave
 
+_INTERRUPTED = 130  # the status of a command that was interrupted
+_CLEANING = 3.5  # seconds that it has to end by itself
+
 
 def main() -> NoReturn:
     """Run a command. What was wrong with it is one line on standard error; the status is 2 then, else 0 or 1."""
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         sys.exit(commands.main(prog_name="regfs", standalone_mode=False) or 0)
     except click.ClickException as error:
         click.echo(f"regfs: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        leave(130)
+        leave(_INTERRUPTED)
+
+
+def _interrupted(number: int, frame: object) -> NoReturn:
+    """Let the command clean up, but not for long, whatever it waits for."""
+    ending = threading.Timer(_CLEANING, leave, (_INTERRUPTED,))
+    ending.daemon = True
+    ending.start()
+    raise KeyboardInterrupt
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
