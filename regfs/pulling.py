@@ -16,6 +16,7 @@ from time import monotonic
 from regfs.artifacts import File, sized
 from regfs.download import FromMirror
 from regfs.graph import Graph
+from regfs.jobs import finished
 from regfs.tree import Path as TitlePath
 
 _FILES_AT_ONCE = 4
