@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,24 +85,6 @@ def test_writes_are_counted_and_so_are_open_files(mounted: Mounted, repository: 
     assert found["pushed"] == 1
     assert found["network"]["sent"] > 1000
     assert counted(found, "PUT", "manifest") == 1
-
-
-def test_a_file_on_its_way_is_shown(tmp_path: Path, repository: str, own_registry: Registry) -> None:
-    view = Mounted(tmp_path, own_registry.url, timeout=60)
-    view.mkdir(f"{repository}:v1")
-    written = view.open(f"{repository}:v1/a", os.O_WRONLY | os.O_CREAT)
-    written.write(b"abc", 0)
-    os.kill(own_registry.pid, signal.SIGSTOP)
-    closing = threading.Thread(target=written.close)
-    closing.start()
-    try:
-        eventually(
-            lambda: [(push["target"], push["size"]) for push in told(view)["pushes"]], [(f"{repository}:v1 a", 3)]
-        )
-    finally:
-        os.kill(own_registry.pid, signal.SIGCONT)
-        closing.join()
-        view.close()
 
 
 def test_how_much_of_a_file_is_on_its_way_is_counted() -> None:
