@@ -112,7 +112,8 @@ def pull(graph: Graph, files: Sequence[tuple[File, TitlePath]], goal: Destinatio
     pool = ThreadPoolExecutor(_FILES_AT_ONCE, "regfs-get")
     jobs: list[Future[None]] = []
     try:
-        jobs += [pool.submit(_pull, graph, file, goal, path, progress) for file, path in files]
+        for file, path in files:  # one by one: those that have begun when an interrupt comes are waited for
+            jobs.append(pool.submit(_pull, graph, file, goal, path, progress))
         finished(jobs)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
