@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from regfs.registry.exchange import Exchange
 
@@ -65,7 +65,7 @@ class Push:
     since: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Counts:
     """The counters at one moment. All but the first three are in bytes.
 
@@ -85,24 +85,14 @@ class Counts:
     sent: int = 0
 
 
-@dataclass
-class _Counting:
-    hits: int = 0
-    misses: int = 0
-    pushed: int = 0
-    cached: int = 0
-    received: int = 0
-    sent: int = 0
-    requests: dict[tuple[str, str, str], tuple[int, float]] = field(default_factory=dict)
-    pushes: dict[object, Callable[[], Push]] = field(default_factory=dict)
-
-
 class Activity:
     """The counters of one mount. Everything may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counting = _Counting()
+        self._counts = Counts()
+        self._requests: dict[tuple[str, str, str], tuple[int, float]] = {}
+        self._pushes: dict[object, Callable[[], Push]] = {}
         self._failures: deque[Failure] = deque(maxlen=_ERRORS)
 
     def exchanged(self, exchange: Exchange) -> None:
@@ -113,9 +103,9 @@ class Activity:
         )  # fmt: skip
         key = (exchange.method, exchange.kind, exchange.result)
         with self._lock:
-            count, seconds = self._counting.requests.get(key, (0, 0.0))
-            self._counting.requests[key] = (count + 1, seconds + exchange.seconds)
-            self._counting.sent += exchange.sent
+            count, seconds = self._requests.get(key, (0, 0.0))
+            self._requests[key] = (count + 1, seconds + exchange.seconds)
+            self._counts.sent += exchange.sent
 
     def opened(self, cached: bool) -> None:
         """Count an opened blob.
@@ -123,18 +113,18 @@ class Activity:
         :param cached: whether it was whole in the cache
         """
         with self._lock:
-            self._counting.hits += cached
-            self._counting.misses += not cached
+            self._counts.hits += cached
+            self._counts.misses += not cached
 
     def read_cached(self, count: int) -> None:
         """Count bytes that a program read from a blob in the cache."""
         with self._lock:
-            self._counting.cached += count
+            self._counts.cached += count
 
     def received(self, count: int) -> None:
         """Count bytes of a blob that came from the registry."""
         with self._lock:
-            self._counting.received += count
+            self._counts.received += count
 
     @contextmanager
     def pushing(self, target: str, size: int, sent: Callable[[], int]) -> Iterator[None]:
@@ -144,14 +134,14 @@ class Activity:
         """
         push, since = object(), time.time()
         with self._lock:
-            self._counting.pushes[push] = lambda: Push(target, size, sent(), since)
+            self._pushes[push] = lambda: Push(target, size, sent(), since)
         try:
             yield
         finally:
             with self._lock:
-                del self._counting.pushes[push]
+                del self._pushes[push]
         with self._lock:
-            self._counting.pushed += 1
+            self._counts.pushed += 1
 
     def failed(self, failure: Failure) -> None:
         """Keep an error among the last ones."""
@@ -161,19 +151,18 @@ class Activity:
     def counts(self) -> Counts:
         """The counters now."""
         with self._lock:
-            now = self._counting
-            return Counts(now.hits, now.misses, now.pushed, now.cached, now.received, now.sent)
+            return replace(self._counts)
 
     def requests(self) -> list[Requests]:
         """The requests so far, the most frequent ones first."""
         with self._lock:
-            found = [Requests(*key, count, seconds) for key, (count, seconds) in self._counting.requests.items()]
+            found = [Requests(*key, count, seconds) for key, (count, seconds) in self._requests.items()]
         return sorted(found, key=lambda item: -item.count)
 
     def pushes(self) -> list[Push]:
         """The files on their way now, the oldest first."""
         with self._lock:
-            describing = list(self._counting.pushes.values())
+            describing = list(self._pushes.values())
         return [describe() for describe in describing]
 
     def failures(self) -> list[Failure]:
