@@ -21,11 +21,13 @@ import fuse
 from regfs.attributes import Attributes
 from regfs.errnos import errors_as_errno
 from regfs.filesystem import Filesystem
+from regfs.writings import Writing
 
 FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds
 _OURS = b"user.regfs."
 _PATHS = 100_000  # whose pages are known
+_PAST_THE_PAGES = object()  # equal to no bytes
 
 
 def _names(name: str) -> codecs.CodecInfo | None:
@@ -79,8 +81,9 @@ class Ownership:
 class PageCache:
     """Which bytes the kernel's pages of a file are of. It has one set of them for a path, whoever has it open.
 
-    A handle on other bytes than those that another handle reads through the pages bypasses them. The pages are
-    kept from one open to the next as long as the bytes are the same. Everything may be called from any thread.
+    A handle on other bytes than those that another handle reads through the pages bypasses them; so do, as long as one
+    that bypasses them can change the bytes, all that are opened after it. The pages are kept from one open to the next
+    as long as the bytes are the same. Everything may be called from any thread.
     """
 
     def __init__(self) -> None:
@@ -96,6 +99,8 @@ class PageCache:
         with self._lock:
             others = self._open.setdefault(path, {})
             if any(other != content for other in others.values()):
+                if isinstance(content, Writing):
+                    others[handle] = _PAST_THE_PAGES
                 return True, False
             others[handle] = content
             known = self._pages.get(path) == content

@@ -150,10 +150,17 @@ class Kills:
 
 
 def _read_past_the_pages(path: str) -> bytes:
-    """What regfs answers. The kernel's pages have one size for a file, also for who opened it before it was changed."""
-    buffer = mmap.mmap(-1, 32 << 20)
+    """What regfs answers. The kernel's pages have one size for a file, also for who opened it before it was changed.
+
+    Not a byte more than the file has is asked for: where a direct read ends early, and the size has grown since, the
+    kernel reads the rest through the pages.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
     try:
+        size = os.fstat(fd).st_size
+        if not size:
+            return b""
+        buffer = mmap.mmap(-1, size)
         return buffer[: os.preadv(fd, [buffer], 0)]
     finally:
         os.close(fd)

@@ -74,6 +74,23 @@ def test_a_changed_alias_is_seen_at_the_next_open_after_its_time(
         assert os.pread(old.fileno(), 10, 0) in (CONTENT[:10], changed[:10])
 
 
+def test_who_reads_beside_a_writer_that_bypasses_the_pages_bypasses_them_too(
+    proxy: Counting, foreign: Foreign, mount: Mount, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", {"a": CONTENT})
+    view = mount(f"{proxy.url}/{repository}")
+    with open(view.path("v1/a"), "rb", buffering=0) as old:
+        assert os.pread(old.fileno(), 10, 0) == CONTENT[:10]
+        writer = os.open(view.path("v1/a"), os.O_WRONLY | os.O_TRUNC)  # on other bytes than those in the pages
+    os.pwrite(writer, CONTENT[:MIB], 0)
+    with open(view.path("v1/a"), "rb", buffering=0) as reader:
+        assert os.pread(reader.fileno(), MIB, 0) == CONTENT[:MIB]
+        answered = counter(process_of(view), "wchar")
+        assert os.pread(reader.fileno(), MIB, 0) == CONTENT[:MIB]
+        assert counter(process_of(view), "wchar") - answered >= MIB
+    os.close(writer)
+
+
 @pytest.mark.parametrize("size", [MIB, 20 * MIB])
 def test_bytes_that_are_not_the_blob_s_are_an_error_and_right_once_the_registry_is_repaired(
     own_registry: Registry, publish: Foreign, mount: Mount, size: int
