@@ -87,6 +87,7 @@ class Kills:
             self.done[f"kills of the {victim}"] += 1
             time.sleep(chosen.uniform(0, 0.2))
         if "registry" in victims:
+            self.done["links of the registry cut short"] += _mend_links(self._registry.root)
             self._registry.restart()
             time.sleep(chosen.uniform(0, 1))
 
@@ -147,6 +148,23 @@ class Kills:
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {what}" for what, number in sorted(self.done.items()))
+
+
+def _mend_links(storage: Path) -> int:
+    """Make a registry's links whole that a kill left empty; returns how many.
+
+    docker-registry 2.8 empties a link's file before it writes it, and answers 500 for an empty one from then on. The
+    link of a tag becomes what the registry was about to write, which it has put into the tag's index just before; any
+    other one is not there yet.
+    """
+    cut = [link for link in storage.rglob("link") if link.stat().st_size == 0]
+    tags = [link for link in cut if link.parent.name == "current"]
+    for link in cut:
+        link.unlink()
+    for link in tags:
+        index = link.parent.with_name("index").glob("*/*/link")
+        link.write_bytes(max(index, key=lambda path: path.stat().st_mtime_ns).read_bytes())
+    return len(cut)
 
 
 def _read_past_the_pages(path: str) -> bytes:
