@@ -1,7 +1,26 @@
 """regfs: a container registry as a filesystem, and the client that it is built on."""
 
-from regfs import exceptions
-from regfs.registry.client import DXF, DXFBase, hash_bytes, hash_file
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from regfs import exceptions
+    from regfs.registry.client import DXF, DXFBase, hash_bytes, hash_file
 
 __all__ = ["DXF", "DXFBase", "exceptions", "hash_bytes", "hash_file"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """The client is loaded when it is asked for: a command says first what an interrupt does meanwhile (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "exceptions":
+        return import_module("regfs.exceptions")
+    return getattr(import_module("regfs.registry.client"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -141,6 +141,22 @@ def test_an_interrupt_while_a_registry_does_not_answer_ends_the_command(
     assert not os.path.ismount(directory)
 
 
+@pytest.mark.parametrize("program", ["regfs", "mount.regfs"])
+def test_an_interrupt_while_a_command_is_loaded_ends_it_without_a_trace(
+    home: dict[str, str], tmp_path: Path, program: str
+) -> None:
+    (tmp_path / "click.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, Path(REGFS).with_name(program), "--version"], env={**home, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as command:  # fmt: skip
+        assert command.stdout is not None
+        assert command.stdout.readline() == "loading\n"
+        command.send_signal(signal.SIGINT)
+        told = command.communicate()
+    assert (command.returncode, told) == (-signal.SIGINT, ("", ""))
+
+
 def test_a_busy_unmount_says_who_is_busy_and_a_lazy_one_does_not_mind(
     home: dict[str, str], directory: Path, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
