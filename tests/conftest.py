@@ -1,18 +1,24 @@
-"""What every test can ask for: real registries, a repository of its own; a log that stays quiet, and nothing left."""
+"""What every test can ask for: real registries, clients and mounts of them; a quiet log, and nothing left."""
 
 from __future__ import annotations
 
 import itertools
 import logging
+import subprocess
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
 from tests import leftovers
+from tests.counting import Counting
 from tests.registries import Lab, Registry
+from tests.scenarios.foreign import Foreign
+from tests.scenarios.making import Mount, closing_whatever_is_left, making
+from tests.scenarios.views import Mounted, environment
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no error
 hypothesis.settings.load_profile("tests")
@@ -57,10 +63,70 @@ def schema1(lab: Lab) -> Registry:
     return lab.start("schema1")
 
 
+@pytest.fixture(scope="module")
+def registry(lab: Lab) -> Iterator[Registry]:
+    """A registry of each module's own: asking for names takes the longer, the more there are."""
+    started = lab.start("plain")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def foreign(registry: Registry) -> Iterator[Foreign]:
+    """A foreign client of the module's registry."""
+    with closing(Foreign(registry)) as client:
+        yield client
+
+
+@pytest.fixture
+def proxy(registry: Registry) -> Iterator[Counting]:
+    """A proxy before the module's registry."""
+    counting = Counting(registry.host)
+    yield counting
+    counting.server.stop()
+
+
+@pytest.fixture
+def own_registry(lab: Lab) -> Iterator[Registry]:
+    """A registry of the test's own, to be stopped and changed."""
+    started = lab.start("plain")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def own_foreign(own_registry: Registry) -> Iterator[Foreign]:
+    """A foreign client of the test's own registry."""
+    with closing(Foreign(own_registry)) as client:
+        yield client
+
+
 @pytest.fixture
 def repository() -> str:
-    """The name of a repository that no other test uses."""
-    return f"test/repository{next(_numbers)}"
+    """The name of a repository that no other test uses, at the root: nothing is beside it."""
+    return f"repository{next(_numbers)}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """The environment of commands with a cache and a state of their own."""
+    return environment(tmp_path)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory to mount on; whatever is mounted there at the end is unmounted."""
+    made = tmp_path / "mnt"
+    made.mkdir()
+    yield made
+    subprocess.run(["fusermount", "-u", "-z", made], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts a reference; with the same directory the cache and the journal are the same."""
+    with making(Mounted, tmp_path, closing_whatever_is_left) as make:
+        yield make
 
 
 class _Warnings(logging.Handler):

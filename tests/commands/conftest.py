@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.reading.conftest import Counting
-from tests.registries import Lab, Registry
-from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import REGFS, environment
 
 
@@ -66,60 +62,7 @@ class Regfs:
         return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def registry(lab: Lab) -> Iterator[Registry]:
-    """A registry of each module's own."""
-    started = lab.start("plain")
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def own_registry(lab: Lab) -> Iterator[Registry]:
-    """A registry of the test's own, to be stopped."""
-    started = lab.start("plain")
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-def foreign(registry: Registry) -> Iterator[Foreign]:
-    """A foreign client of the registry."""
-    client = Foreign(registry)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def repository(repository: str) -> str:
-    """The name of a repository that no other test uses, at the root: nothing is beside it."""
-    return repository.replace("/", "-")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    """The environment of commands with a cache and a state of their own."""
-    return environment(tmp_path)
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory to mount on; whatever is mounted there at the end is unmounted."""
-    made = tmp_path / "mnt"
-    made.mkdir()
-    yield made
-    subprocess.run(["fusermount", "-u", "-z", made], check=False, stderr=subprocess.DEVNULL)
-
-
 @pytest.fixture
 def regfs(tmp_path: Path) -> Regfs:
     """The command."""
     return Regfs(tmp_path)
-
-
-@pytest.fixture
-def proxy(registry: Registry) -> Iterator[Counting]:
-    """A proxy before the registry."""
-    counting = Counting(registry.host)
-    yield counting
-    counting.server.stop()

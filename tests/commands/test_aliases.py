@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.commands.conftest import Regfs
-from tests.reading.conftest import Counting
+from tests.counting import Counting
 from tests.registries import Lab, Registry
 from tests.registry import signing
 from tests.scenarios.foreign import CREATED, SCHEMA1_SIGNED, TITLE, Foreign, digest_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.endurance.ground import Ground, ground
-from tests.registries import Lab, Registry
+from tests.registries import Lab
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +15,3 @@ def here(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]
     """A registry of the module's own, a foreign client of it, and a mount of the whole of it."""
     with ground(tmp_path_factory.mktemp("ground"), lab) as on:
         yield on
-
-
-@pytest.fixture
-def own_registry(lab: Lab) -> Iterator[Registry]:
-    """A registry of the test's own, to be killed and changed."""
-    started = lab.start("plain")
-    yield started
-    started.stop()

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.reading.conftest import MIB, Counting, Mount, content_of, read, warnings
+from tests.counting import Counting
+from tests.reading.conftest import MIB, content_of, read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
+from tests.scenarios.making import Mount
 from tests.scenarios.views import Mounted, eventually, refused
 from tests.servers import Answer, Request
 
@@ -33,13 +35,13 @@ def soon(within: float = 10.0) -> Iterator[None]:
 
 
 @pytest.fixture
-def published(publish: Foreign) -> Foreign:
+def published(own_foreign: Foreign) -> Foreign:
     """Three aliases, and an empty second repository's."""
     for alias in ("v1", "v2", "v3"):
         content = alias.encode()
-        publish.artifact(NAME, alias, {"large": LARGE, "dir/small": content, "unread": b"unread " + content})
-    publish.artifact("other", "v1", {"a": b"a"})
-    return publish
+        own_foreign.artifact(NAME, alias, {"large": LARGE, "dir/small": content, "unread": b"unread " + content})
+    own_foreign.artifact("other", "v1", {"a": b"a"})
+    return own_foreign
 
 
 def test_what_was_read_and_listed_is_there_when_the_registry_is_gone(
@@ -160,7 +162,6 @@ def test_what_was_published_by_a_mount_is_there_offline(own_registry: Registry, 
 def test_without_a_catalog_what_was_visited_is_there_offline(
     proxy: Counting, foreign: Foreign, mount: Mount, repository: str
 ) -> None:
-    repository = repository.replace("/", "-")
     foreign.artifact(repository, "v1", {"a": b"a"})
     proxy.instead = lambda request: Answer(404) if "_catalog" in request.path else None
     first = mount(proxy.url)

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.reading.conftest import MIB, Counting, Mount, content_of, counter, flip, process_of, read, warnings
+from tests.counting import Counting
+from tests.reading.conftest import MIB, content_of, counter, flip, process_of, read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
+from tests.scenarios.making import Mount
 from tests.scenarios.views import eventually, refused
 
 CONTENT = content_of(24 * MIB)
@@ -93,11 +95,11 @@ def test_who_reads_beside_a_writer_that_bypasses_the_pages_bypasses_them_too(
 
 @pytest.mark.parametrize("size", [MIB, 20 * MIB])
 def test_bytes_that_are_not_the_blob_s_are_an_error_and_right_once_the_registry_is_repaired(
-    own_registry: Registry, publish: Foreign, mount: Mount, size: int
+    own_registry: Registry, own_foreign: Foreign, mount: Mount, size: int
 ) -> None:
     content = content_of(size)
-    publish.artifact("some/repository", "v1", {"a": content})
-    digest = publish.document("some/repository", "v1")["layers"][0]["digest"]
+    own_foreign.artifact("some/repository", "v1", {"a": content})
+    digest = own_foreign.document("some/repository", "v1")["layers"][0]["digest"]
     flip(own_registry.blob_path(digest), 1000)
     view = mount(f"{own_registry.url}/some/repository")
     with refused(5):
@@ -110,10 +112,10 @@ def test_bytes_that_are_not_the_blob_s_are_an_error_and_right_once_the_registry_
 
 
 def test_bytes_read_before_the_end_was_known_to_be_bad_do_not_stay(
-    own_registry: Registry, publish: Foreign, mount: Mount
+    own_registry: Registry, own_foreign: Foreign, mount: Mount
 ) -> None:
-    publish.artifact("some/repository", "v1", {"a": CONTENT})
-    digest = publish.document("some/repository", "v1")["layers"][0]["digest"]
+    own_foreign.artifact("some/repository", "v1", {"a": CONTENT})
+    digest = own_foreign.document("some/repository", "v1")["layers"][0]["digest"]
     flip(own_registry.blob_path(digest), 10)
     view = mount(f"{own_registry.url}/some/repository")
     assert read(view, "v1/a", 20) != CONTENT[:20]  # nobody can know yet
@@ -124,10 +126,10 @@ def test_bytes_read_before_the_end_was_known_to_be_bad_do_not_stay(
 
 
 def test_with_strict_verification_no_byte_of_it_is_served(
-    own_registry: Registry, publish: Foreign, mount: Mount
+    own_registry: Registry, own_foreign: Foreign, mount: Mount
 ) -> None:
-    publish.artifact("some/repository", "v1", {"a": CONTENT})
-    digest = publish.document("some/repository", "v1")["layers"][0]["digest"]
+    own_foreign.artifact("some/repository", "v1", {"a": CONTENT})
+    digest = own_foreign.document("some/repository", "v1")["layers"][0]["digest"]
     flip(own_registry.blob_path(digest), len(CONTENT) - 1)
     view = mount(f"{own_registry.url}/some/repository", verify="strict")
     with refused(5):

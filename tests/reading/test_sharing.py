@@ -10,9 +10,11 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.reading.conftest import MIB, Counting, Mount, content_of, process_of, read
+from tests.counting import Counting
+from tests.reading.conftest import MIB, content_of, process_of, read
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign, digest_of
+from tests.scenarios.making import Mount
 from tests.scenarios.views import Mounted, eventually
 from tests.servers import Answer, Request
 
@@ -70,7 +72,7 @@ def test_a_mount_goes_on_with_what_a_killed_one_had_fetched(
 
 
 def test_a_token_that_expires_in_the_middle_is_renewed(
-    lab: Lab, plain: Registry, foreign: Foreign, mount: Mount, repository: str
+    lab: Lab, registry: Registry, foreign: Foreign, mount: Mount, repository: str
 ) -> None:
     foreign.artifact(repository, "v1", {"large": LARGE})
     issued: dict[str, float] = {}
@@ -87,7 +89,7 @@ def test_a_token_that_expires_in_the_middle_is_renewed(
         challenge = f'Bearer realm="{proxy.url}/token",service="tests",scope="repository:{repository}:pull"'
         return Answer(401, (("WWW-Authenticate", challenge),), b"{}")
 
-    proxy = Counting(plain.host, lab.server_context())
+    proxy = Counting(registry.host, lab.server_context())
     proxy.instead = asks_for_tokens
     view = mount(f"{proxy.url}/{repository}", ca_file=lab.ca)
     with open(view.path("v1/large"), "rb", buffering=0) as file:
@@ -101,13 +103,13 @@ def test_a_token_that_expires_in_the_middle_is_renewed(
     proxy.server.stop()
 
 
-def test_four_readers_of_large_blobs_take_little_memory(plain: Registry, foreign: Foreign, mount: Mount) -> None:
+def test_four_readers_of_large_blobs_take_little_memory(registry: Registry, foreign: Foreign, mount: Mount) -> None:
     pattern = content_of(MIB)
     contents = {f"large{number}": bytes([number]) * MIB + pattern * (MANY // MIB - 1) for number in range(4)}
     digests = {name: digest_of(content) for name, content in contents.items()}
     foreign.artifact("test/memory", "v1", contents)
     contents.clear()
-    view = mount(f"{plain.url}/test/memory")
+    view = mount(f"{registry.url}/test/memory")
     with ThreadPoolExecutor(4) as readers:
         found = dict(zip(digests, readers.map(lambda name: whole(view, f"v1/{name}"), digests), strict=True))
     assert found == digests

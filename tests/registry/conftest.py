@@ -23,6 +23,12 @@ def registry(request: pytest.FixtureRequest) -> Registry:
 
 
 @pytest.fixture
+def repository(repository: str) -> str:
+    """The name of a repository that no other test uses, with a slash in it."""
+    return f"test/{repository}"
+
+
+@pytest.fixture
 def client(registry: Registry, repository: str) -> Iterator[DXF]:
     """A client of a registry of each kind, in a session."""
     with DXF(repo=repository, **registry.client_arguments) as made:

@@ -1,50 +1,18 @@
-"""What the scenarios can ask for: a registry, a foreign client of it, and a view of each kind."""
+"""What the scenarios can ask for: a view of each kind."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.registries import Lab, Registry
-from tests.scenarios.foreign import Foreign
+from tests.registries import Registry
+from tests.scenarios.making import NewView, making
 from tests.scenarios.views import Direct, Mounted, View
 
-NewView = Callable[..., View]
 KINDS: dict[str, type[View]] = {"direct": Direct, "mounted": Mounted}
-
-
-@pytest.fixture(scope="module")
-def registry(lab: Lab) -> Iterator[Registry]:
-    """A registry of each module's own: asking for names takes the longer, the more there are."""
-    started = lab.start("plain")
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-def foreign(registry: Registry) -> Iterator[Foreign]:
-    """A foreign client of the registry."""
-    client = Foreign(registry)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def own_registry(lab: Lab) -> Iterator[Registry]:
-    """A registry of the test's own, to be stopped and changed."""
-    started = lab.start("plain")
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def repository(repository: str) -> str:
-    """The name of a repository that no other test uses, at the root: nothing is beside it."""
-    return repository.replace("/", "-")
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +56,15 @@ def view(kind: str, request: pytest.FixtureRequest) -> Iterator[View]:
 @pytest.fixture
 def new_view(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewView]:
     """Make views of each kind: a reference, and options as ``regfs mount`` names them."""
-    numbers = itertools.count()
-
-    def make(reference: str, directory: Path | None = None, **options: object) -> View:
-        view = KINDS[kind](directory or tmp_path / f"view{next(numbers)}", reference, **options)
-        views.callback(view.close)
-        views.enter_context(log_checked(view, request))
-        return view
-
-    with ExitStack() as views:
+    with making(KINDS[kind], tmp_path, lambda view: log_checked_to_its_end(view, request)) as make:
         yield make
+
+
+@contextmanager
+def log_checked_to_its_end(view: View, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same for a view that is closed at the end of the test."""
+    with closing(view), log_checked(view, request):
+        yield
 
 
 class log_checked:  # noqa: N801 - a context manager

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 import pytest
 
 from tests.registries import Registry
-from tests.scenarios.conftest import NewView
 from tests.scenarios.foreign import CREATED, OCI_INDEX, OCI_MANIFEST, TITLE, Foreign, digest_of
+from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused
 
 

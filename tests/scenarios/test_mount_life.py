@@ -9,30 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.registries import PASSWORD, USER, Registry
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.views import REGFS, Mounted, environment, eventually, refused, run
+from tests.scenarios.views import REGFS, Mounted, eventually, refused, run
 from tests.servers import Answer, Server
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    """The environment of commands with a cache and a state of their own."""
-    return environment(tmp_path)
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory to mount on; whatever is mounted there at the end is unmounted."""
-    made = tmp_path / "mnt"
-    made.mkdir()
-    yield made
-    subprocess.run(["fusermount", "-u", "-z", made], check=False, stderr=subprocess.DEVNULL)
 
 
 def fails(home: dict[str, str], *arguments: object, status: int = 1) -> str:

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from tests.registries import Registry
-from tests.scenarios.conftest import NewView
 from tests.scenarios.foreign import TITLE, Foreign, digest_of
+from tests.scenarios.making import NewView
 from tests.scenarios.views import View, refused
 
 

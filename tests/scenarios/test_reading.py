@@ -11,8 +11,8 @@ import pytest
 
 from tests.registries import Registry
 from tests.registry import signing
-from tests.scenarios.conftest import NewView
 from tests.scenarios.foreign import SCHEMA1_SIGNED, TITLE, Foreign, digest_of
+from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused
 
 LARGE = random.Random(1).randbytes(20 << 20)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.registries import Registry
-from tests.scenarios.conftest import NewView
 from tests.scenarios.foreign import Foreign, digest_of
+from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused
 
 pytestmark = pytest.mark.logs

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from tests.registries import Registry
-from tests.scenarios.conftest import NewView
 from tests.scenarios.foreign import Foreign, digest_of
+from tests.scenarios.making import NewView
 from tests.scenarios.views import View, eventually, refused
 
 AMD64 = {"os": "linux", "architecture": "amd64"}

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from regfs.cli import commands
-from tests.registries import PASSWORD, USER, Lab, Registry
+from tests.registries import PASSWORD, USER, Registry
 from tests.scenarios.foreign import Foreign
 
 ROOT = Path(__file__).parents[2]
@@ -133,14 +133,6 @@ def _made_before(clone: Path) -> None:
 def home(tmp_path: Path) -> Path:
     """The home directory of a reader."""
     return tmp_path / "home"
-
-
-@pytest.fixture
-def own_registry(lab: Lab) -> Iterator[Registry]:
-    """A registry that a page finds empty but for what it speaks of."""
-    started = lab.start("plain")
-    yield started
-    started.stop()
 
 
 def _dialogue(block: str) -> Iterator[tuple[str, list[str]]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import pytest
 
 from regfs.registry.manifest import OCI_MANIFEST, digest_of
 from tests.registries import Lab
-from tests.scenarios.views import Direct, Mounted
+from tests.scenarios.making import making
+from tests.scenarios.views import Direct
 from tests.servers import Answer, Request, Server
 
 NewServer = Callable[..., Server]
@@ -101,35 +101,8 @@ def https_fake(fake: Fake, serve: NewServer, lab: Lab) -> Server:
 @pytest.fixture
 def direct(tmp_path: Path) -> Iterator[Callable[..., Direct]]:
     """The filesystem itself, on a reference."""
-    numbers = itertools.count()
-    with ExitStack() as views:
-
-        def make(reference: str, **options: Any) -> Direct:
-            view = Direct(tmp_path / f"direct{next(numbers)}", reference, **options)
-            views.callback(view.close)
-            return view
-
+    with making(Direct, tmp_path) as make:
         yield make
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[..., Mounted]]:
-    """Mounts a reference, in a process of its own."""
-    numbers = itertools.count()
-    with ExitStack() as views:
-
-        def make(reference: str, directory: Path | None = None, **options: Any) -> Mounted:
-            view = Mounted(directory or tmp_path / f"mount{next(numbers)}", reference, **options)
-            views.callback(_close, view)
-            return view
-
-        yield make
-
-
-def _close(view: Mounted) -> None:
-    """Unmount what a test has left mounted; files that were not pushed are its business."""
-    with suppress(AssertionError):
-        view.close()
 
 
 @contextmanager
