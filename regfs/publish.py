@@ -30,7 +30,7 @@ from regfs.registry.exceptions import DXFUnauthorizedError
 from regfs.registry.manifest import Descriptor, Index, Manifest
 from regfs.registry.reference import is_digest
 from regfs.registry.remote import Remote
-from regfs.registry.transport import HTTPError, status_of
+from regfs.registry.transport import BAD_REQUEST, HTTPError, status_of
 from regfs.registry.upload import Content
 from regfs.singleflight import SingleFlight
 from regfs.staging import Staged, Target
@@ -39,7 +39,6 @@ from regfs.tree import Path as TitlePath
 
 log = logging.getLogger(__name__)
 
-_BAD_REQUEST = 400
 _FORBIDDEN = 403
 _DENIED = 30.0  # seconds that a denied push is remembered
 _UNASKED = 64 << 10  # bytes
@@ -416,4 +415,4 @@ def rfc3339(time_ns: int) -> str:
 
 def names_unknown_blob(error: HTTPError) -> bool:
     """Whether a manifest was refused because the repository does not have a blob that it names."""
-    return status_of(error) == _BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text
+    return status_of(error) == BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text

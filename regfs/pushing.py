@@ -26,7 +26,6 @@ from regfs.tree import Files, Path, files_of, title_path
 
 _BLOBS_AT_ONCE = 8
 _AT_ONCE = 1 << 20  # bytes of a file that is read once, and sent from memory
-_READ = 1 << 20
 _LEAST = 200  # bytes of a layer in a manifest, beside its title
 
 Progress = Callable[[int], object]
@@ -261,11 +260,8 @@ class _Steady(Piece):
         super().__init__(fd, start, end)
         self._file = file
 
-    def read(self, size: int = _READ) -> bytes:
-        chunk = super().read(size)
-        if not chunk and self._offset < self._end:
-            self._file.require_unchanged()
-        return chunk
+    def cut_short(self) -> None:
+        self._file.require_unchanged()
 
     def piece(self, start: int, end: int) -> _Steady:
         return _Steady(self._file, self._fd, self._start + start, self._start + end)

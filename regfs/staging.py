@@ -25,7 +25,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from regfs.private import OTHERWISE, private_directory, private_opener
+from regfs.registry.exceptions import DXFError
 from regfs.registry.remote import Remote
+from regfs.registry.transport import BAD_REQUEST, HTTPError, status_of
 from regfs.registry.upload import AHEAD_PIECE, UploadAhead
 
 log = logging.getLogger(__name__)
@@ -133,8 +135,7 @@ class Staged:
         self._directory = directory
         self._host = host
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if again is None else 0)
-        self._fd = os.open(directory / _DATA, flags, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._fd = _opened_alone(directory / _DATA, flags)
         self._broken: OSError | None = None  # why a write failed: what is here is not what the writer meant
         self._lock = threading.Lock()
         self._hasher = hashlib.sha256()
@@ -192,13 +193,16 @@ class Staged:
             self._change()
 
     def aim(self, target: Target) -> None:
-        """Change what the file is meant to be."""
+        """Change what the file is meant to be.
+
+        :raises OSError: when that cannot be written down; it is meant to be what it was, then
+        """
         with self._lock:
+            if self.is_dirty and not self.is_broken:
+                self._write_down(target)
             if target.repository != self.target.repository:
                 self._may_send_ahead = False
             self.target = target
-            if self.is_dirty and not self.is_broken:
-                self._write_down()
 
     def fill(self, read_into: Callable[[memoryview, int], int]) -> None:
         """Take over the bytes of an existing blob; this alone is no change.
@@ -209,7 +213,8 @@ class Staged:
         buffer = memoryview(bytearray(_COPY))
         offset = 0
         while count := read_into(buffer, offset):
-            self._put(buffer[:count], offset)
+            with self._lock:
+                self._put(buffer[:count], offset)
             offset += count
 
     def write(self, data: bytes | memoryview, offset: int) -> int:
@@ -217,28 +222,27 @@ class Staged:
 
         :raises OSError: when the disk is full; what was written before stays
         """
-        with self._lock:
+        with self._lock:  # of both: a version is pushed with every byte that it counts
             self._change()
-        self._put(memoryview(data), offset)
+            self._put(memoryview(data), offset)
         return len(data)
 
     def _put(self, data: memoryview, offset: int) -> None:
-        with self._lock:
-            rest, position = data, offset
-            while rest:
-                try:
-                    written = os.pwrite(self._fd, rest, position)
-                except OSError as error:
-                    self._broken = error
-                    (self._directory / _MEANT).unlink(missing_ok=True)  # it is never what was meant, from here on
-                    raise
-                rest, position = rest[written:], position + written
-                self.size = max(self.size, position)
-            if self._hashed is not None and offset == self._hashed:
-                self._hasher.update(data)
-                self._hashed += len(data)
-            elif self._hashed is not None and offset < self._hashed:
-                self._hashed, self._may_send_ahead = None, False
+        rest, position = data, offset
+        while rest:
+            try:
+                written = os.pwrite(self._fd, rest, position)
+            except OSError as error:
+                self._broken = error
+                (self._directory / _MEANT).unlink(missing_ok=True)  # it is never what was meant, from here on
+                raise
+            rest, position = rest[written:], position + written
+            self.size = max(self.size, position)
+        if self._hashed is not None and offset == self._hashed:
+            self._hasher.update(data)
+            self._hashed += len(data)
+        elif self._hashed is not None and offset < self._hashed:
+            self._hashed, self._may_send_ahead = None, False
 
     def truncate(self, size: int) -> None:
         """Cut the file, or lengthen it with zeros."""
@@ -251,8 +255,8 @@ class Staged:
             if size == 0:
                 self._hasher, self._hashed = hashlib.sha256(), 0
                 if self.is_broken:
+                    self._write_down(self.target)
                     self._broken = None
-                    self._write_down()
             elif self._hashed is not None and size < self._hashed:
                 self._hashed = None
 
@@ -272,10 +276,15 @@ class Staged:
             raise OSError(self._broken.errno, f"not published, a write failed: {self._broken.strerror}")
         while True:
             digest, size, version = self._digest()
-            if have(digest):
-                self._cancel_ahead()
-            elif not self._finish_ahead(Piece(self._fd, 0, size, self._send), digest):
-                remote.push_blob(self.target.repository, Piece(self._fd, 0, size, self._send), digest)
+            try:
+                if have(digest):
+                    self._cancel_ahead()
+                elif not self._finish_ahead(Piece(self._fd, 0, size, self._send), digest):
+                    remote.push_blob(self.target.repository, Piece(self._fd, 0, size, self._send), digest)
+            except (CutShort, HTTPError) as error:
+                refused = isinstance(error, CutShort) or status_of(error) == BAD_REQUEST
+                if not refused or version == self._version:
+                    raise  # else it was for what somebody wrote meanwhile: the bytes were not the digest's any more
             if version == self._version:
                 return digest, size, version
 
@@ -313,6 +322,8 @@ class Staged:
     def clean(self, version: int, digest: str) -> None:
         """Note that the registry has *version*, of this *digest*, under its name."""
         with self._lock:
+            if version < self._pushed:
+                return  # somebody else's push, of what was written since, was quicker
             self._pushed, self.digest = version, digest
             if not self.is_dirty:
                 (self._directory / _MEANT).unlink(missing_ok=True)
@@ -337,16 +348,20 @@ class Staged:
 
     def _change(self) -> None:
         if not self.is_dirty and not self.is_broken:
-            self._write_down()
+            self._write_down(self.target)
         self._version += 1
         self.mtime_ns = time.time_ns()
 
-    def _write_down(self) -> None:
-        meant = json.dumps({"host": self._host, **asdict(self.target)})
+    def _write_down(self, target: Target) -> None:
+        meant = json.dumps({"host": self._host, **asdict(target)})
         fresh = self._directory / (_MEANT + ".new")
-        with open(fresh, "w", encoding="utf-8", errors="surrogateescape", opener=private_opener) as file:
+        with open(fresh, "w", encoding="ascii", opener=private_opener) as file:
             file.write(meant)
         os.replace(fresh, self._directory / _MEANT)
+
+
+class CutShort(DXFError):
+    """There are fewer bytes than were to be sent. Nothing waits for them then, and nothing tries again."""
 
 
 class Piece:
@@ -377,11 +392,31 @@ class Piece:
         chunk = os.pread(self._fd, min(max(size, _COPY), self._end - self._offset), self._offset)
         self._offset += len(chunk)
         self._sent(self._offset)
+        if not chunk and self._offset < self._end:
+            self.cut_short()
         return chunk
+
+    def cut_short(self) -> None:
+        """The file ends before the piece does."""
+        raise CutShort("the file was cut short while it was sent")
 
     def piece(self, start: int, end: int) -> Piece:
         """The bytes from *start* up to *end*, counted from the start of this piece."""
         return Piece(self._fd, self._start + start, self._start + end, self._sent)
+
+
+def _opened_alone(path: Path, flags: int) -> int:
+    """Open a file as one's own.
+
+    :raises BlockingIOError: when a process has done so
+    """
+    fd = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _pending_in(directory: Path) -> Pending | None:

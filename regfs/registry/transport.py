@@ -70,6 +70,7 @@ __all__ = [
     "without_queries",
 ]
 
+BAD_REQUEST = 400
 UNAUTHORIZED = 401
 NOT_FOUND = 404
 TRANSIENT = frozenset({429, 500, 502, 503, 504})

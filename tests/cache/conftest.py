@@ -13,15 +13,8 @@ import pytest
 from regfs.cache import BlobCache
 from regfs.registry.manifest import digest_of
 from regfs.sparse import CHUNK, SparseBlob
-from tests.cache import workers
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fork_server() -> None:
-    """The process that others are forked from lives as long as the tests."""
-    workers.start(hash, 0).join()
 
 
 @pytest.fixture

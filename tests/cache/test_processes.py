@@ -29,6 +29,12 @@ CONTENTS = [content_of(size, seed) for seed, size in enumerate((300_000, 3 * CHU
 BLOBS = [Descriptor(digest_of(content), len(content)) for content in CONTENTS]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fork_server() -> None:
+    """The process that others are forked from lives as long as the tests."""
+    workers.start(hash, 0).join()
+
+
 @pytest.fixture
 def repository(plain: Registry, repository: str) -> str:
     """A repository that has the blobs."""
