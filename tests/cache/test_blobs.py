@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,8 +43,9 @@ def test_a_blob_has_no_name_in_the_cache_until_it_is_whole(cache: BlobCache) -> 
 
 
 def test_bytes_that_are_not_the_digest_s_leave_nothing(cache: BlobCache) -> None:
-    with pytest.raises(DXFDigestMismatchError), cache.adding(digest_of(b"right")) as file:
+    with pytest.raises(DXFDigestMismatchError) as caught, cache.adding(digest_of(b"right")) as file:
         file.write(b"wrong")
+    assert (caught.value.got, caught.value.expected) == (digest_of(b"wrong"), digest_of(b"right"))
     assert (digests(cache), leftovers(cache)) == (set(), [])
 
 
@@ -58,6 +60,57 @@ def test_a_file_of_the_wrong_size_is_not_the_blob_and_goes(cache: BlobCache) -> 
     digest = keep(cache, content(1))
     os.truncate(cache.path(digest), 0)
     assert cache.open(digest, MIB) is None
+    assert digests(cache) == set()
+
+
+def test_a_file_that_has_bytes_is_not_the_empty_blob(cache: BlobCache) -> None:
+    digest = keep(cache, b"")
+    cache.path(digest).write_bytes(b"bytes")
+    assert cache.open(digest, 0) is None
+    assert digests(cache) == set()
+
+
+def test_a_link_is_not_a_blob(cache: BlobCache, tmp_path: Path) -> None:
+    digest = keep(cache, b"bytes")
+    cache.path(digest).rename(tmp_path / "elsewhere")
+    cache.path(digest).symlink_to(tmp_path / "elsewhere")
+    assert cache.open(digest) is None
+
+
+def test_a_blob_is_where_every_version_looks_for_it(cache: BlobCache) -> None:
+    assert cache.path("sha256:" + "abcdef12" * 8) == cache.directory / "blobs/sha256/ab" / ("abcdef12" * 8)
+
+
+def test_a_disk_that_can_only_be_read_is_read(disk: Callable[[int], Path]) -> None:
+    directory = disk(MIB)
+    digest = keep(BlobCache(directory / "cache"), b"bytes")
+    subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
+    assert BlobCache(directory / "cache").read(digest) == b"bytes"
+
+
+def test_a_blob_that_is_forgotten_is_not_here(cache: BlobCache) -> None:
+    digest, other = keep(cache, b"bytes"), keep(cache, b"other")
+    cache.remove(digest)
+    cache.remove(digest)
+    assert digests(cache) == {other}
+
+
+def test_a_file_that_is_taken_over_is_the_blob(cache: BlobCache, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    cache.adopt(digest_of(b"bytes"), tmp_path / "file")
+    assert cache.read(digest_of(b"bytes")) == b"bytes"
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_file_of_another_disk_is_left_where_it_is(
+    cache: BlobCache, disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = disk(MIB) / "file"
+    path.write_bytes(b"bytes")
+    with caplog.at_level("DEBUG", "regfs.cache"):
+        cache.adopt(digest_of(b"bytes"), path)
+    assert caplog.messages == [f"cache: {digest_of(b'bytes')} is not taken over: Invalid cross-device link"]
+    assert path.read_bytes() == b"bytes"
     assert digests(cache) == set()
 
 
@@ -172,6 +225,16 @@ def test_check_names_and_removes_a_blob_with_a_bit_flipped(cache: BlobCache) -> 
     assert list(cache.check()) == []
 
 
+def test_check_goes_on_after_a_blob_that_went_meanwhile(cache: BlobCache) -> None:
+    kept = sorted((keep(cache, content(number)) for number in range(3)), key=cache.path)
+    for digest in kept:
+        flip(cache.path(digest), 4711)
+    found = cache.check()
+    assert next(found) == kept[0]
+    cache.remove(kept[1])
+    assert list(found) == [kept[2]]
+
+
 def flip(path: Path, offset: int) -> None:
     """Change one bit of a file."""
     with open(path, "r+b") as file:
@@ -218,6 +281,13 @@ def test_a_link_is_refused(directory: Path, tmp_path: Path, target: str) -> None
 def test_a_file_is_refused(directory: Path) -> None:
     directory.write_text("not a directory")
     assert refusal(directory) == f"{directory} is not a directory; name another with --cache-dir"
+
+
+@pytest.mark.parametrize("name", ["blobs", "partial"])
+def test_a_file_in_the_place_of_a_part_of_it_is_refused(directory: Path, name: str) -> None:
+    directory.mkdir(mode=0o700)
+    (directory / name).touch()
+    assert refusal(directory) == f"{directory / name} is not a directory; name another with --cache-dir"
 
 
 def test_a_place_where_no_directory_can_be_made_is_refused(directory: Path) -> None:
