@@ -86,25 +86,38 @@ def files_in(graph: Graph, reference: Reference, platform: str | None = None) ->
     """
     top = manifest_of(graph, reference)
     repository, _ = _named(reference)
-    if platform is None or isinstance(top, Manifest):
-        return {file.path: file for file in _files(graph, repository, top)}
-    platforms = platforms_of(top)
-    if platform not in platforms:
-        raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms)}")
-    child = _child(graph, repository, platforms[platform])
-    return {file.path: file for file in _files(graph, repository, child)}
+    if platform is not None and isinstance(top, Index) and platform not in platforms_of(top):
+        raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms_of(top))}")
+    above = 0 if platform is None else 1  # the platform that was asked for is no directory
+    return {
+        file.path: file
+        for prefix, manifest in manifests_in(graph, repository, top, platform)
+        for file in _files(repository, manifest, prefix[above:])
+    }
 
 
-def _files(
-    graph: Graph, repository: str, manifest: Manifest | Index, prefix: Path = (), depth: int = _NESTED
-) -> Iterator[File]:
-    if isinstance(manifest, Manifest):
-        for path, blob in files_of(manifest).blobs.items():
-            yield File(repository, (*prefix, *path), blob, _created(blob, manifest))
+def _files(repository: str, manifest: Manifest, prefix: Path) -> Iterator[File]:
+    for path, blob in files_of(manifest).blobs.items():
+        yield File(repository, (*prefix, *path), blob, _created(blob, manifest))
+
+
+def manifests_in(
+    graph: Graph, repository: str, top: Manifest | Index, platform: str | None = None, depth: int = _NESTED
+) -> Iterator[tuple[Path, Manifest]]:
+    """The manifests that an alias stands for, each below the names of its platform; one alone is at ``()``.
+
+    :param platform: of an index, only this one, as ``os-arch[-variant]``
+    :param depth: how many indexes may be in each other; what is below that is left out
+    :raises NothingThere: when the registry does not have one that an index names
+    """
+    if isinstance(top, Manifest):
+        yield (), top
     elif depth:
-        for name, entry in platforms_of(manifest).items():
-            child = _child(graph, repository, entry)
-            yield from _files(graph, repository, child, (*prefix, name), depth - 1)
+        for name, entry in platforms_of(top).items():
+            if platform in (None, name):
+                child = _child(graph, repository, entry)
+                for path, manifest in manifests_in(graph, repository, child, depth=depth - 1):
+                    yield (name, *path), manifest
 
 
 def _child(graph: Graph, repository: str, entry: Descriptor) -> Manifest | Index:
@@ -142,16 +155,22 @@ def path_of(name: str) -> Path:
 
 
 def sized(graph: Graph, file: File) -> File:
-    """*file* with the size of its blob, which a schema 1 manifest does not say.
+    """*file* with the size of its blob, which a schema 1 manifest does not give.
 
     :raises NothingThere: when the repository does not have the blob
     """
-    if file.blob.size >= 0:
-        return file
-    size = graph.catalog.blob_size(file.repository, file.blob.digest)
-    if size is None:
-        raise NothingThere(f"{file.blob.digest} is not in {file.repository}")
-    return replace(file, blob=replace(file.blob, size=size))
+    return replace(file, blob=sized_blob(graph, file.repository, file.blob))
+
+
+def sized_blob(graph: Graph, repository: str, blob: Descriptor) -> Descriptor:
+    """*blob* with its size, which a schema 1 manifest does not give.
+
+    :raises NothingThere: when the repository does not have it
+    """
+    found = graph.catalog.sized(repository, blob)
+    if found is None:
+        raise NothingThere(f"{blob.digest} is not in {repository}")
+    return found
 
 
 def listing(

@@ -6,7 +6,7 @@ import errno
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from regfs.catalog import Catalog
@@ -58,12 +58,10 @@ class Describer:
 
         :raises OSError: EIO when the registry does not have the blob
         """
-        if blob.descriptor.size >= 0:
-            return blob.descriptor
-        size = self._catalog.blob_size(blob.repository, blob.descriptor.digest)
-        if size is None:
+        found = self._catalog.sized(blob.repository, blob.descriptor)
+        if found is None:
             raise OSError(errno.EIO, f"{blob.descriptor.digest} is not in {blob.repository}")
-        return replace(blob.descriptor, size=size)
+        return found
 
     def _directory_mtime(self, entry: Entry) -> int:
         manifest: Manifest | Index | None = None

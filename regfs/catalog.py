@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, TypeVar, cast
 
@@ -20,7 +20,7 @@ from regfs.cache import BlobCache
 from regfs.names import NameStore
 from regfs.registry import manifest as manifests
 from regfs.registry.exceptions import DXFError, DXFUnauthorizedError
-from regfs.registry.manifest import Index, InvalidManifest, Manifest
+from regfs.registry.manifest import Descriptor, Index, InvalidManifest, Manifest
 from regfs.registry.reference import is_alias, is_digest, is_repository
 from regfs.registry.remote import NotModified, Remote
 from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
@@ -199,6 +199,13 @@ class Catalog:
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Size in bytes of a blob whose manifest does not say; None when the repository does not have it."""
         return self._remembered(("size", repository, digest), lambda _: self._remote.blob_size(repository, digest))
+
+    def sized(self, repository: str, blob: Descriptor) -> Descriptor | None:
+        """*blob* with its size, which a schema 1 manifest does not give; None when the repository does not have it."""
+        if blob.size >= 0:
+            return blob
+        size = self.blob_size(repository, blob.digest)
+        return None if size is None else replace(blob, size=size)
 
     def put(self, repository: str, alias: str, content: bytes, media_type: str) -> Manifest | Index:
         """Give a manifest to an alias and remember that it is so."""

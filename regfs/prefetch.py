@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from regfs.artifacts import NothingThere
+from regfs.artifacts import NothingThere, manifests_in, sized_blob
 from regfs.graph import Graph
 from regfs.jobs import finished
-from regfs.registry.manifest import Descriptor, Index, Manifest
+from regfs.registry.manifest import Descriptor
 from regfs.registry.reference import Reference
 
 _BLOBS_AT_ONCE = 4
@@ -49,23 +49,12 @@ def _aliases(graph: Graph, repository: str, alias: str | None) -> list[str]:
 
 
 def _blobs(graph: Graph, repository: str, alias: str, platform: str | None) -> Iterator[Descriptor]:
-    manifest = graph.catalog.manifest(repository, alias)
-    if manifest is None:
+    top = graph.catalog.manifest(repository, alias)
+    if top is None:
         raise NothingThere(f"there is no alias {alias} in {repository}")
-    if isinstance(manifest, Index):
-        for entry in manifest.entries:
-            if platform is None or (entry.platform is not None and entry.platform.join("-") == platform):
-                yield from _blobs(graph, repository, entry.digest, None)
-    elif isinstance(manifest, Manifest):
+    for _, manifest in manifests_in(graph, repository, top, platform):
         for blob in (*manifest.layers, *([manifest.config] if manifest.config else [])):
-            yield blob if blob.size >= 0 else _sized(graph, repository, blob)
-
-
-def _sized(graph: Graph, repository: str, blob: Descriptor) -> Descriptor:
-    size = graph.catalog.blob_size(repository, blob.digest)
-    if size is None:
-        raise NothingThere(f"{blob.digest} is not in {repository}")
-    return Descriptor(blob.digest, size, blob.media_type)
+            yield sized_blob(graph, repository, blob)
 
 
 def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], object]) -> None:
