@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -14,11 +14,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from tqdm import tqdm
 
 from regfs import artifacts, pulling, pushing
 from regfs.artifacts import File, Item, NothingThere, NotPossible
-from regfs.cli.parameters import JSON, AliasType, ReferenceType, connecting, fail, graph_options, leave, option
+from regfs.cli.parameters import (
+    JSON,
+    PLATFORM,
+    AliasType,
+    ReferenceType,
+    connecting,
+    fail,
+    graph_options,
+    leave,
+    progress_bar,
+)
 from regfs.errnos import printable, told
 from regfs.graph import Graph, Options, Unusable
 from regfs.registry.connect import explain
@@ -29,7 +38,6 @@ from regfs.registry.transport import ConnectionFailed, Timeout
 
 _REFERENCE = click.argument("reference", type=ReferenceType())
 _ALIAS = click.argument("reference", type=ReferenceType(alias=True))
-_PLATFORM = option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
 
 
 @contextmanager
@@ -54,13 +62,6 @@ def _fail(message: object) -> NoReturn:
     leave(1)
 
 
-@contextmanager
-def _bar(reference: Reference, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar of bytes, on a terminal only."""
-    with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
-        yield bar.update
-
-
 def _dump(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
@@ -69,7 +70,7 @@ def _dump(value: object) -> None:
 @_REFERENCE
 @click.argument("path", default="")
 @connecting
-@_PLATFORM
+@PLATFORM
 @click.option("-l", "--long", "details", is_flag=True, help="Size, time, digest and media type too.")
 @click.option("-R", "--recursive", is_flag=True, help="Files in directories too; of a repository, of all its aliases.")
 @JSON
@@ -130,7 +131,7 @@ def _shown(name: str) -> str:
 @_ALIAS
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @connecting
-@_PLATFORM
+@PLATFORM
 @click.option("-o", "--output", default=".", show_default="here", help="Where to; - is standard output.")
 @click.option("--keep", is_flag=True, help="Leave files alone that are there already.")
 def get(
@@ -174,14 +175,14 @@ def _get_one(graph: Graph, reference: Reference, files: list[File], output: str)
     if len(files) != 1:
         raise click.UsageError(f"-o {output} takes one file, not {len(files)}; name it")
     fd = sys.stdout.fileno() if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC)
-    with _bar(reference, files[0].blob.size) as progress:
+    with progress_bar(reference, files[0].blob.size) as progress:
         pulling.copy(graph, files[0], fd, progress)
 
 
 def _get(graph: Graph, reference: Reference, files: list[tuple[File, tuple[str, ...]]], goal: Path, keep: bool) -> None:
     with pulling.Destination(goal) as destination:
         wanted = [(file, path) for file, path in files if not keep or not destination.has(path)]
-        with _bar(reference, sum(file.blob.size for file, _ in wanted)) as progress:
+        with progress_bar(reference, sum(file.blob.size for file, _ in wanted)) as progress:
             pulling.pull(graph, wanted, destination, progress)
     graph.fetcher.finish()
     total = sum(file.blob.size for file, _ in wanted)
@@ -215,7 +216,7 @@ def put(reference: Reference, sources: tuple[str, ...], title: str | None, as_js
         files = pushing.find(sources, title)
     except NotPossible as error:
         fail(error)
-    with registry_of(reference, given) as graph, _bar(reference, pushing.size_of(files)) as progress:
+    with registry_of(reference, given) as graph, progress_bar(reference, pushing.size_of(files)) as progress:
         pushed = pushing.push(graph, reference, files, progress)
     if as_json:
         named = [

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from regfs.artifacts import NothingThere
-from regfs.cli.parameters import ReferenceType, connecting, fail, graph_options, option
+from regfs.cli.parameters import PLATFORM, ReferenceType, connecting, fail, graph_options, progress_bar
 from regfs.errnos import told
 from regfs.graph import Graph, Options, Unusable
 from regfs.prefetch import prefetch as fetch_all
@@ -21,7 +20,7 @@ from regfs.registry.reference import Reference
 @click.command()
 @click.argument("references", type=ReferenceType(), nargs=-1, required=True, metavar="REFERENCE...")
 @connecting
-@option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
+@PLATFORM
 def prefetch(references: tuple[Reference, ...], platform: str | None, **given: Any) -> None:
     """Fetch every blob of REFERENCE... into the cache: of an alias, or of all aliases of a repository.
 
@@ -47,6 +46,6 @@ def _prefetch(reference: Reference, platform: str | None, given: dict[str, Any])
 def _prefetch_from(graph: Graph, reference: Reference, platform: str | None) -> None:
     blobs = wanted(graph, reference, platform)
     total = sum(item.blob.size for item in blobs)
-    with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
-        fetch_all(graph, blobs, bar.update)
+    with progress_bar(reference, total) as progress:
+        fetch_all(graph, blobs, progress)
     click.echo(f"{reference}: {len(blobs)} blobs, {total} bytes are in the cache")

@@ -1,15 +1,16 @@
-"""What the commands share: how references and sizes are written, the way to a registry, the one line of an error."""
+"""What the commands share: how references and sizes are written, the way to a registry, a bar, the line of an error."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from tqdm import tqdm
 
 from regfs.errnos import printable
 from regfs.graph import default_cache_dir
@@ -116,7 +117,15 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
+@contextmanager
+def progress_bar(reference: Reference, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar of *total* bytes, on a terminal only; what it yields is told of bytes as they come."""
+    with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+        yield bar.update
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a program.")
+PLATFORM = option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
 CACHE_DIR = option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
