@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import click
 
-_SEPARATOR = re.compile(r"(?<!\\),")  # a comma in a value is written \,
+_ESCAPED = "\\,"  # a comma in a value
+_SEPARATOR = re.compile(r"(?<!\\),")
 _KERNEL = frozenset({"noexec", "nosuid", "nodev", "noatime", "exec", "suid", "dev", "atime"})  # libfuse passes them on
 _NOT_OURS = frozenset(  # for mount(8), systemd, or what every mount has anyway
     {
         "rw", "defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group", "async",
         "relatime", "norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime", "lazytime", "nolazytime",
-        "silent", "loud",
+        "silent", "loud", "comment",
     }
 )  # fmt: skip
-_NOT_OURS_WITH_VALUES = ("x-", "X-", "comment", "user")
+_NOT_OURS_PREFIXES = ("x-", "X-")
 _OTHER_NAMES = {"ro": "read-only"}
 _SECRETS = frozenset({"password", "passwd", "pass", "token"})
 
@@ -26,40 +28,53 @@ class UnknownOption(Exception):
     """A word behind ``-o`` that is no option; the text says which it could have been."""
 
 
-def kernel_options(values: Iterable[str]) -> tuple[str, ...]:
-    """Those of the words behind ``-o`` that the kernel heeds."""
-    return tuple(word for value in values for word in _SEPARATOR.split(value) if word in _KERNEL)
+@dataclass(frozen=True)
+class Parsed:
+    """What the words behind ``-o`` stand for.
+
+    :param arguments: of the command
+    :param kernel: the words that the kernel heeds, such as ``noexec``
+    """
+
+    arguments: tuple[str, ...]
+    kernel: tuple[str, ...]
 
 
-def arguments(values: Iterable[str], command: click.Command, sloppy: bool = False) -> list[str]:
-    """The arguments of *command* that the words behind ``-o`` stand for.
+def parse(values: Iterable[str], command: click.Command, sloppy: bool = False) -> Parsed:
+    """Tell the words behind ``-o`` apart; those for mount(8) alone are left out.
 
     :param values: as they were given, each a list with commas
-    :param sloppy: leave out what is unknown (``mount -s``)
+    :param command: what may stand there is its options that have a long name
+    :param sloppy: leave out what is unknown, too (``mount -s``)
     :raises UnknownOption: for a word that is no option of *command*, nor one that every mount knows
     """
     options = {opt.lstrip("-"): param for param in command.params for opt in param.opts if opt.startswith("--")}
-    given = []
-    for word in filter(None, (word for value in values for word in _SEPARATOR.split(value))):
-        name, equals, value = word.partition("=")
-        if word in _KERNEL or name in _NOT_OURS or name.startswith(_NOT_OURS_WITH_VALUES[:2]):
-            continue
-        if name in _NOT_OURS_WITH_VALUES:
-            continue
-        long = _OTHER_NAMES.get(name, name).replace("_", "-")
-        parameter = options.get(long)
-        if parameter is None:
-            if not sloppy:
-                raise UnknownOption(_unknown(name, options))
-        elif getattr(parameter, "is_flag", False):
-            if equals:
-                raise UnknownOption(f"-o {name} takes no value; write it as {name}")
-            given.append(f"--{long}")
-        elif not equals:
-            raise UnknownOption(f"-o {name} needs a value; write it as {name}=VALUE")
-        else:
-            given.append(f"--{long}={value.replace(chr(92) + ',', ',')}")
-    return given
+    words = [word for value in values for word in _SEPARATOR.split(value) if word]
+    own = [word for word in words if word not in _KERNEL and not _is_for_mount(word)]
+    arguments = (_argument(word, options, sloppy) for word in own)
+    return Parsed(tuple(filter(None, arguments)), tuple(word for word in words if word in _KERNEL))
+
+
+def _is_for_mount(word: str) -> bool:
+    name = word.partition("=")[0]
+    return name in _NOT_OURS or name.startswith(_NOT_OURS_PREFIXES)
+
+
+def _argument(word: str, options: Mapping[str, click.Parameter], sloppy: bool) -> str | None:
+    name, equals, value = word.partition("=")
+    long = _OTHER_NAMES.get(name, name).replace("_", "-")
+    parameter = options.get(long)
+    if parameter is None:
+        if sloppy:
+            return None
+        raise UnknownOption(_unknown(name, options))
+    if getattr(parameter, "is_flag", False):
+        if equals:
+            raise UnknownOption(f"-o {name} takes no value; write it as {name}")
+        return f"--{long}"
+    if not equals:
+        raise UnknownOption(f"-o {name} needs a value; write it as {name}=VALUE")
+    return f"--{long}={value.replace(_ESCAPED, ',')}"
 
 
 def _unknown(name: str, options: Iterable[str]) -> str:

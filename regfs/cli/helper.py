@@ -7,7 +7,6 @@ from typing import NoReturn
 
 import click
 
-from regfs.cli.fstab import UnknownOption, arguments
 from regfs.cli.mounting import mount
 from regfs.errnos import printable
 
@@ -52,12 +51,8 @@ def helper(
     \b
     registry.example.com/team/model  /mnt/model  fuse.regfs  ro,_netdev,allow_other  0 0
     """
-    try:
-        words = arguments(options, mount, sloppy)
-    except UnknownOption as error:
-        raise click.UsageError(str(error)) from None
-    flags = [word for value in options for word in ("-o", value)] if not sloppy else words
-    with mount.make_context("mount", [*flags, "--", source, directory]) as context:
+    words = [word for value in options for word in ("-o", value)]
+    with mount.make_context("mount", [*(["-s"] if sloppy else []), *words, "--", source, directory]) as context:
         if not fake:
             mount.invoke(context)
     if verbose:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from regfs.cli.fstab import UnknownOption, arguments, kernel_options
+from regfs.cli import fstab
 from regfs.cli.parameters import AddressType, ReferenceType, connecting, fail, graph_options, option
 from regfs.graph import default_state_dir
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
@@ -19,13 +19,15 @@ class MountCommand(click.Command):
     """A command whose every option can stand behind ``-o`` as well; one that stands for itself wins."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, with what is behind ``-o`` put in front."""
+        """Parse, with what is behind ``-o`` put in front; what of it is for the kernel is ``kernel_options``."""
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         try:
-            behind = arguments(given.get("options", ()), self)
-        except UnknownOption as error:
+            behind = fstab.parse(given.get("options", ()), self, given.get("sloppy", False))
+        except fstab.UnknownOption as error:
             raise click.UsageError(str(error), ctx) from None
-        return super().parse_args(ctx, [*behind, *args])
+        rest = super().parse_args(ctx, [*behind.arguments, *args])
+        ctx.params["kernel_options"] = behind.kernel
+        return rest
 
 
 @click.command(cls=MountCommand)
@@ -50,9 +52,11 @@ class MountCommand(click.Command):
     "-o",
     "options",
     multiple=True,
+    expose_value=False,
     metavar="OPTIONS",
     help="Any of these as in /etc/fstab, such as ro,uid=1000,cache_size=20G; what is for mount(8) alone is ignored.",
 )
+@click.option("-s", "sloppy", is_flag=True, expose_value=False, hidden=True, help="As that of mount.regfs.")
 def mount(reference: Reference, directory: Path, foreground: bool, **given: Any) -> None:
     """Mount REFERENCE on DIRECTORY, and return when it answers.
 
@@ -94,7 +98,7 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
         log_file=None if given["log_file"] is None else Path(os.path.abspath(given["log_file"])),
         log_level=given["log_level"],
         metrics=given["metrics"],
-        kernel_options=kernel_options(given["options"]),
+        kernel_options=given["kernel_options"],
     )
 
 

@@ -124,6 +124,14 @@ def test_a_fake_mount_mounts_nothing_and_a_sloppy_one_leaves_out_what_it_does_no
     assert "is mounted on mnt" in printed
 
 
+def test_a_sloppy_mount_heeds_the_words_for_the_kernel(namespace: Namespace) -> None:
+    printed = namespace.run("""
+        mount.regfs "$host" mnt -s -o noexec,frobnicate
+        grep " $PWD/mnt " /proc/self/mounts
+        umount mnt""")
+    assert "noexec" in printed.partition(" fuse.regfs ")[2].split()[0]
+
+
 def test_a_dead_mount_is_healed(namespace: Namespace) -> None:
     namespace.run("""
         mount -t fuse.regfs "$host" mnt -o ro

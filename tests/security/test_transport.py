@@ -281,7 +281,7 @@ def test_a_blob_that_comes_too_slowly_is_a_timeout(transport: Callable[..., Pool
 def test_a_blob_may_take_longer_than_other_answers(transport: Callable[..., PooledTransport]) -> None:
     first = b"HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n"
     with dripping(first, bytes(2000), 0.05) as host:
-        source = Remote(host, True, transport(timeout=0.1)).source("r", DIGEST)
+        source = Remote(host, True, transport(timeout=1.0)).source("r", DIGEST)
         got = 0
         with source.open(0, 80_000, 80_000) as body:
             while count := body.read_into(memoryview(bytearray(4000))):
