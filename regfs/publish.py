@@ -132,7 +132,7 @@ class Publisher:
 
     def _publish(self, staged: Staged) -> None:
         target = staged.target
-        digest, size, version = staged.push(self._remote, lambda digest: self.bring(target.repository, digest))
+        digest, size, version = staged.push(self._remote, lambda digest: self._has(target, digest, staged.size))
         self._pushed(target.repository, digest)
         if is_digest(target.title[-1]) and target.title[-1] != digest:
             raise Refused(errno.EINVAL, f"{target}: a file named by a digest can only have the bytes of that digest")
@@ -151,6 +151,17 @@ class Publisher:
         created = {manifests.CREATED: rfc3339(mtime_ns)}
         descriptor = Descriptor(digest, size, media_type(target.title[-1]), created)
         self.edit(target.repository, target.alias or "", {target.title: descriptor})
+
+    def _has(self, target: Target, digest: str, size: int) -> bool:
+        """Whether the target's repository has a blob, or is made to have it without moving its bytes."""
+        known = self._catalog.known(target.repository, target.alias) if target.alias else None
+        named = isinstance(known, Manifest) and any(layer.digest == digest for layer in known.layers)
+        return (named or self._is_worth_asking(digest, size)) and self.bring(target.repository, digest)
+
+    def _is_worth_asking(self, digest: str, size: int) -> bool:
+        """Not for a small blob of which nothing is known: sending it costs no more than to ask for it."""
+        with self._lock:
+            return size > _UNASKED or bool(self._homes.get(digest))
 
     def bring(self, repository: str, digest: str) -> bool:
         """Let *repository* have a blob without moving its bytes: it has it, or it can be mounted.
@@ -191,15 +202,11 @@ class Publisher:
     def send(self, repository: str, digest: str, content: Content | bytes, *, anyway: bool = False) -> None:
         """Let *repository* have a blob: where it has it, or can mount it, nothing is sent.
 
-        A small one of which nothing is known is sent unasked: that costs no more than to ask for it.
-
         :param anyway: whatever the registry says it has
         :raises: whatever the push failed with
         """
         with self._noticing_denial(repository):
-            with self._lock:
-                ask = len(content) > _UNASKED or bool(self._homes.get(digest))
-            if anyway or not ask or not self.bring(repository, digest):
+            if anyway or not self._is_worth_asking(digest, len(content)) or not self.bring(repository, digest):
                 self._remote.push_blob(repository, content, digest)
         self._pushed(repository, digest)
 
