@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _READY = b"ready\n"
 _BUSY = os.strerror(errno.EBUSY)
+_DEVICE, _FUSE = "/dev/fuse", os.makedev(10, 229)  # its number in Linux: Documentation/admin-guide/devices.txt
 _NAMED = 3  # of the processes that keep a mount busy
 
 
@@ -151,15 +153,27 @@ def check_directory(directory: Path) -> None:
         raise MountFailed(f"{directory} is not empty; name an empty directory")
 
 
+def _check_device() -> None:
+    """Make sure that who runs this can mount with FUSE.
+
+    :raises MountFailed: when not
+    """
+    if not os.path.exists(_DEVICE) or os.stat(_DEVICE).st_rdev != _FUSE:
+        raise MountFailed(
+            "/dev/fuse is missing; load it (modprobe fuse), or give it to the container (--device /dev/fuse)"
+        )
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        raise MountFailed("/dev/fuse is closed to you; as root, run: chmod 666 /dev/fuse")
+    if os.geteuid() != 0 and shutil.which("fusermount") is None:
+        raise MountFailed("fusermount is missing; install it: apt install fuse")
+
+
 def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
     try:
         from regfs.operations import FILE_NAMES, DirectReads, Operations, Ownership
     except OSError:
         raise MountFailed("libfuse 2 is missing; install it: apt install fuse libfuse2") from None
-    if not os.path.exists("/dev/fuse"):
-        raise MountFailed(
-            "/dev/fuse is missing; load it (modprobe fuse), or give it to the container (--device /dev/fuse)"
-        )
+    _check_device()
     try:
         graph = Graph(options)
     except Unusable as error:
@@ -253,6 +267,8 @@ def _fusermount(*arguments: str, directory: Path) -> None:
         raise MountFailed("fusermount is missing; install it: apt install fuse") from None
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1].removeprefix("fusermount: ")
+        if "/etc/mtab" in reason:
+            reason += "; as root, run: ln -s /proc/self/mounts /etc/mtab"
         raise MountFailed(_who(directory) if _BUSY in reason else f"{directory}: {reason}")
 
 
