@@ -80,6 +80,7 @@ _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
 _DOWN = 2.0  # seconds that a host is not tried again after no connection came about; longer, when that took longer
 _PATIENCE = 10  # times the timeout that a whole answer may take, unless it is a range of a blob
 _LEAST = 1024  # bytes that have to come in the time of the timeout; less is a registry that hangs
+_WHOSE = re.compile(r"^\w+\([^)]*\): ")  # urllib3 begins with the connection or the pool that failed
 _QUERY = re.compile(r"\?[^\s'\")>]+")
 _TOKEN_BYTES = 1 << 20
 _ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
@@ -474,7 +475,7 @@ class PooledTransport:
             result = _kind_of(error)
             if isinstance(error, ConnectionFailed) and _is_unreachable(error):
                 self._down[host] = monotonic() + max(_DOWN, monotonic() - began)
-            error.args = (without_queries(str(error)),)
+            error.args = (_plainly(error, host),)
             raise
         except (ValueError, http.client.HTTPException) as error:
             raise Unusable(f"{host}: {type(error).__name__}") from None
@@ -541,6 +542,16 @@ def _is_unreachable(error: ConnectionFailed) -> bool:
     """Whether no connection came about, rather than one that was cut."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+def _plainly(error: RequestException, host: str) -> str:
+    """Who could not be reached, and why, for a person: without the names of classes, and without queries."""
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", None) or cause
+    if not isinstance(reason, Interrupted):
+        return without_queries(str(error))
+    told = (str(part).rstrip(".") for part in reason.args if isinstance(part, str | Exception))
+    return f"{host}: {without_queries(_WHOSE.sub('', ', '.join(told)))}"
 
 
 class OfflineTransport(PooledTransport):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 import requests
@@ -88,3 +91,37 @@ def test_closing_closes_every_connection_also_when_an_answer_is_still_looked_at(
     transport.close()
     assert server.all_closed(within=2.0)
     assert answer.content == b"content"
+
+
+def test_what_could_not_be_reached_is_told_without_the_names_of_classes(transport: PooledTransport) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        host = f"localhost:{unused.getsockname()[1]}"
+    assert _problem(transport, host) == f"{host}: Failed to establish a new connection: [Errno 111] Connection refused"
+
+
+def test_a_registry_that_hangs_up_is_told_so(transport: PooledTransport) -> None:
+    def hang_up() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1 << 16)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        host = f"localhost:{listening.getsockname()[1]}"
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        problem = _problem(transport, host)
+        hanging_up.join()
+    assert problem == f"{host}: Connection aborted, Remote end closed connection without response"
+
+
+def test_a_registry_that_does_not_answer_in_time_is_told_so() -> None:
+    transport = PooledTransport(retries=0, timeout=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, closing(transport):
+        host = f"localhost:{silent.getsockname()[1]}"
+        assert _problem(transport, host) == f"{host}: Read timed out. (read timeout=0.2)"
+
+
+def _problem(transport: PooledTransport, host: str) -> str:
+    with pytest.raises(requests.RequestException) as caught:
+        transport.send("get", f"http://{host}/", access=Access())
+    return str(caught.value)
