@@ -112,6 +112,16 @@ def test_a_file_of_the_journal_goes_on_as_it_was(journal: Journal) -> None:
     assert contents(journal) == [b"some bytes"]
 
 
+def test_a_file_of_the_journal_that_gets_another_name_is_still_for_its_registry(directory: Path) -> None:
+    write_down(Journal(directory, "another:5000"), b"bytes")
+    journal = Journal(directory, HOST)
+    (pending,) = journal.pending()
+    file = journal.again(pending)
+    file.aim(OTHERS[0])
+    file.close()
+    assert [(pending.host, pending.target) for pending in journal.pending()] == [("another:5000", OTHERS[0])]
+
+
 def test_a_file_of_the_journal_is_taken_up_by_one_at_a_time(journal: Journal) -> None:
     write_down(journal, b"bytes")
     (pending,) = journal.pending()

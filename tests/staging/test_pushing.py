@@ -151,7 +151,7 @@ def test_a_file_that_was_cut_by_somebody_else_is_an_error_at_once(
 ) -> None:
     staged.write(bytes(3 * MIB), 0)
     data = next(journal.directory.glob("*/data"))
-    with pytest.raises(CutShort, match="cut short while it was sent"):
+    with pytest.raises(CutShort, match=r"^the file was cut short while it was sent$"):
         staged.push(direct, lambda digest: bool(os.truncate(data, MIB)))
     assert staged.is_dirty
 
@@ -256,6 +256,16 @@ def test_another_name_in_the_same_repository_cancels_nothing(
     assert ahead.write(CONTENT, 0)
     staged.aim(Target(target.repository, "v2", ("other.bin",)))
     staged.push(remote, unknown)
+    assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([], [0])
+
+
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_file_that_is_not_cut_shorter_is_not_cancelled(
+    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, more: int
+) -> None:
+    assert ahead.write(CONTENT, 0)
+    staged.truncate(len(CONTENT) + more)
+    assert staged.push(remote, unknown)[0] == digest_of(CONTENT + bytes(more))
     assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([], [0])
 
 

@@ -189,6 +189,7 @@ def test_a_file_that_nobody_wants_leaves_nothing(journal: Journal, directory: Pa
     file.clean(version, digest)
     file.write(b"other", 0)
     file.discard()
+    file.discard()
     assert (file.is_dirty, file.digest) == (False, None)
     assert names(directory) == []
     adopted: list[str] = []
