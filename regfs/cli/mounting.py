@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from regfs.cli import fstab
-from regfs.cli.parameters import AddressType, ReferenceType, connecting, fail, graph_options, option
+from regfs.cli.parameters import AddressType, ReferenceType, connecting, directories, fail, graph_options, option
 from regfs.graph import default_state_dir
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.registry.reference import Reference
@@ -103,7 +103,7 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
 
 
 @click.command()
-@click.argument("directory")
+@click.argument("directory", shell_complete=directories)
 @click.option("-l", "--lazy", is_flag=True, help="Unmount now, whoever uses it; wait for nothing.")
 def umount(directory: str, lazy: bool) -> None:
     """Unmount DIRECTORY, and return when what was written there is pushed.

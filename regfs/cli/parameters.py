@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 from tqdm import tqdm
 
 from regfs.errnos import printable
@@ -62,6 +63,11 @@ class AliasType(click.ParamType):  # type: ignore[type-arg]
                 ctx,
             )
         return str(value)
+
+
+def directories(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a directory. ``click.Path`` would look at it, and it may be a mount that hangs."""
+    return [CompletionItem(incomplete, type="dir")]
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]

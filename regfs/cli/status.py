@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from regfs.cli.parameters import JSON, fail
+from regfs.cli.parameters import JSON, directories, fail
 from regfs.errnos import printable
 from regfs.graph import default_state_dir
 from regfs.live import Mounted, Register, without_touching
@@ -24,7 +24,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 @click.command()
-@click.argument("directory", required=False)
+@click.argument("directory", required=False, shell_complete=directories)
 @JSON
 def status(directory: str | None, as_json: bool) -> None:
     """Say what your mounts are doing, or the one on DIRECTORY.

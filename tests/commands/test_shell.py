@@ -44,13 +44,55 @@ def test_bash_completes_the_commands(home: dict[str, str]) -> None:
     assert "prune" in _completed(home, "regfs cache")
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_get_what_they_understand(home: dict[str, str], shell: str) -> None:
-    done = run("completion", shell, environment=home)
-    assert done.returncode == 0
-    if shutil.which(shell) is not None:
-        subprocess.run([shell, "-n", "/dev/stdin"], input=done.stdout, text=True, check=True)
-    assert "_REGFS_COMPLETE" in done.stdout
+LINES = {
+    "regfs pre": "regfs prefetch ",
+    "regfs cache pr": "regfs cache prune ",
+    "regfs mount --read": "regfs mount --read-only ",
+    "regfs umount {here}/some": "regfs umount {here}/somewhere/",
+}  # what is typed before the tabulator, and what is there after it
+
+
+@pytest.fixture
+def here(home: dict[str, str], tmp_path: Path) -> Path:
+    """A directory with a directory in it; ``regfs`` is found."""
+    home["PATH"] = f"{os.path.dirname(REGFS)}:{home['PATH']}"
+    (tmp_path / "here/somewhere").mkdir(parents=True)
+    return tmp_path / "here"
+
+
+@pytest.mark.parametrize("typed", LINES)
+def test_fish_completes_commands_options_and_directories(home: dict[str, str], here: Path, typed: str) -> None:
+    script = run("completion", "fish", environment=home).stdout
+    line, wanted = (text.format(here=here) for text in (typed, LINES[typed]))
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", f"{script}\ncomplete -C '{line}'"],
+        env=home, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    offered = [one.partition("\t")[0] for one in done.stdout.splitlines()]
+    assert offered == [wanted.split()[-1]]
+
+
+_TYPED_IN_ZSH = """
+    zmodload zsh/zpty
+    zpty shell zsh -i
+    zpty -r shell printed '*READY*'
+    zpty -n -w shell "$1"$'\\t'
+    zpty -r shell printed "*$2*"
+    zpty -d shell
+"""
+
+
+@pytest.mark.parametrize("typed", LINES)
+def test_zsh_completes_commands_options_and_directories(home: dict[str, str], here: Path, typed: str) -> None:
+    (here / "_regfs").write_text(run("completion", "zsh", environment=home).stdout)
+    settings = f"fpath=({here} $fpath); autoload -Uz compinit; compinit -u -D; zle_highlight=(none); PS1=READY"
+    (here / ".zshrc").write_text(f"{settings}\n")
+    line, wanted = (text.format(here=here) for text in (typed, LINES[typed]))
+    subprocess.run(
+        ["zsh", "-f", "-c", _TYPED_IN_ZSH, "zsh", line, wanted.split()[-1]],
+        env={**home, "ZDOTDIR": str(here), "TERM": "dumb", "COLUMNS": "500"}, timeout=90, check=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def _pages(directory: Path) -> dict[str, str]:
