@@ -160,6 +160,12 @@ def test_what_a_killed_mount_left_that_the_registry_does_not_have_is_kept(journa
     assert contents(Journal(directory, HOST)) == [b"bytes"]
 
 
+def test_what_a_mount_left_that_was_killed_before_it_had_a_file_is_removed(journal: Journal, directory: Path) -> None:
+    (directory / "tmp1234").mkdir()
+    Journal(directory, HOST)
+    assert names(directory) == []
+
+
 def test_what_cannot_be_removed_keeps_nobody_from_starting(journal: Journal, directory: Path) -> None:
     (directory / "a file").touch()
     Journal(directory, HOST)

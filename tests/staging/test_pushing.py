@@ -269,6 +269,12 @@ def test_a_file_that_is_not_cut_shorter_is_not_cancelled(
     assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([], [0])
 
 
+def test_a_file_that_is_cut_to_its_own_size_goes_on_being_sent(staged: Staged, ahead: Ahead) -> None:
+    assert ahead.write(CONTENT, 0)
+    staged.truncate(len(CONTENT))
+    assert ahead.write(CONTENT, len(CONTENT))
+
+
 def test_what_the_repository_has_after_all_is_cancelled(
     staged: Staged, ahead: Ahead, remote: Remote, proxy: Server
 ) -> None:
