@@ -185,14 +185,27 @@ def pytest_fixture_setup(
         return (yield)
 
 
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test has failed: what it left is no news then, and is not waited for."""
+    report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    return report
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test that leaves descriptors, threads or child processes behind.
+    """Fails a test that leaves descriptors, threads or child processes behind, and has not failed anyway.
 
     Where it uses a client that other tests use as well, that keeps its connections, and the threads that answer them.
     """
     before = _everything()
     yield
+    if request.node.stash.get(_failed, False):
+        return
     left = leftovers.more(lambda: _own(request), before | _shared)
     assert not left, "the test left " + ", ".join(left)
 
