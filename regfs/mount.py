@@ -169,48 +169,22 @@ def _check_device() -> None:
 
 
 def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
-    try:
-        from regfs.operations import FILE_NAMES, DirectReads, Operations, Ownership
-    except OSError:
-        raise MountFailed("libfuse 2 is missing; install it: apt install fuse libfuse2") from None
+    _check_libfuse()
     _check_device()
     try:
         graph = Graph(options)
     except Unusable as error:
         raise MountFailed(str(error)) from None
+
+    def mounted() -> None:
+        user = f" as {graph.user}" if graph.user else ""
+        log.info("%s is mounted on %s%s", options.reference, options.directory, user)
+        ready()
+
     register, where = Register(options.state_dir / "mounts"), Path(os.path.realpath(options.directory))
-    with (
-        graph,
-        register.entered(str(options.reference), options.reference.host, where) as left,
-        _telling(graph, options),
-    ):
-
-        def mounted() -> None:
-            user = f" as {graph.user}" if graph.user else ""
-            log.info("%s is mounted on %s%s", options.reference, options.directory, user)
-            ready()
-
-        ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
-        try:
-            DirectReads(
-                Operations(graph.filesystem, ownership, mounted),
-                os.fspath(options.directory),
-                encoding=FILE_NAMES,
-                foreground=True,
-                fsname=str(options.reference),
-                subtype="regfs",
-                attr_timeout=0,
-                negative_timeout=1,
-                big_writes=True,
-                atomic_o_trunc=True,
-                hard_remove=True,
-                default_permissions=options.allow_other,  # alone, a user needs no check: it would be a getattr per step
-                ro=options.read_only,
-                allow_other=options.allow_other,
-                **dict.fromkeys(options.kernel_options, True),
-            )
-        except RuntimeError:
-            raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
+    entered = register.entered(str(options.reference), options.reference.host, where)
+    with graph, entered as left, _telling(graph, options):
+        _run_libfuse(graph, options, mounted)
         notify(os.environ, "STOPPING=1")
         left.append(graph.filesystem.shutdown())
     counts = graph.activity.counts()
@@ -218,6 +192,44 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
              options.reference, options.directory, counts.pushed, counts.received)  # fmt: skip
     if sum(left):
         raise MountFailed(f"{_files(sum(left))} not pushed; see: regfs pending")
+
+
+def _check_libfuse() -> None:
+    try:
+        import regfs.operations  # noqa: F401 - with it fusepy, which looks for libfuse
+    except OSError:
+        raise MountFailed("libfuse 2 is missing; install it: apt install fuse libfuse2") from None
+
+
+def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None]) -> None:
+    """Answer the kernel until the mount is unmounted.
+
+    :param mounted: called once the kernel can ask
+    :raises MountFailed: when libfuse cannot mount it
+    """
+    from regfs.operations import FILE_NAMES, DirectReads, Operations, Ownership
+
+    ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
+    try:
+        DirectReads(
+            Operations(graph.filesystem, ownership, mounted),
+            os.fspath(options.directory),
+            encoding=FILE_NAMES,
+            foreground=True,
+            fsname=str(options.reference),
+            subtype="regfs",
+            attr_timeout=0,
+            negative_timeout=1,
+            big_writes=True,
+            atomic_o_trunc=True,
+            hard_remove=True,
+            default_permissions=options.allow_other,  # alone, a user needs no check: it would be a getattr per step
+            ro=options.read_only,
+            allow_other=options.allow_other,
+            **dict.fromkeys(options.kernel_options, True),
+        )
+    except RuntimeError:
+        raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
 
 
 @contextmanager
