@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import oras.client
@@ -17,7 +18,7 @@ from tests.commands.conftest import Regfs
 from tests.counting import Counting
 from tests.links import Link
 from tests.reading.conftest import MIB, content_of
-from tests.registries import Lab, Registry
+from tests.registries import Registry
 from tests.scenarios.foreign import CREATED, DOCKER_MANIFEST, Foreign, digest_of
 from tests.servers import Answer, Request
 
@@ -218,12 +219,17 @@ def test_too_many_files_are_refused_before_anything_is_sent(
     assert {request.method for request, _ in proxy.exchanges} == {"GET"}
 
 
+def write_many(regfs: Regfs, number: int, size: int) -> None:
+    """Files below ``all``, called by their numbers."""
+    for name in range(number):
+        regfs.write(f"all/{name}", content_of(size, name))
+
+
 def test_a_registry_that_refuses_leaves_the_alias_as_it_was(
     regfs: Regfs, proxy: Counting, foreign: Foreign, repository: str
 ) -> None:
     before = foreign.artifact(repository, "v1", {"a": b"old"})
-    for number in range(30):
-        regfs.write(f"all/{number}", content_of(1000, number))
+    write_many(regfs, 30, 1000)
     last = content_of(1000, 29)
 
     def refuses(request: Request) -> Answer | None:
@@ -238,13 +244,11 @@ def test_a_network_that_is_cut_leaves_the_alias_as_it_was(
     regfs: Regfs, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
     before = foreign.artifact(repository, "v1", {"a": b"old"})
-    for number in range(60):
-        regfs.write(f"all/{number}", content_of(MIB, number))
+    write_many(regfs, 60, MIB)
     with Link(registry.host) as link:
         process = regfs.start("put", f"http://{link.host}/{repository}:v1", "all")
-        while not (registry.root / "docker/registry/v2/repositories" / repository / "_layers/sha256").is_dir() or (
-            len(os.listdir(registry.root / "docker/registry/v2/repositories" / repository / "_layers/sha256")) < 10
-        ):
+        sent = registry.root / "docker/registry/v2/repositories" / repository / "_layers/sha256"
+        while not sent.is_dir() or len(os.listdir(sent)) < 10:
             time.sleep(0.01)
         link.down()
         began = time.monotonic()
@@ -269,8 +273,7 @@ def test_one_that_is_ended_in_the_middle_leaves_the_alias_as_it_was(
     regfs: Regfs, proxy: Counting, foreign: Foreign, repository: str, number: int, status: int
 ) -> None:
     before = foreign.artifact(repository, "v1", {"a": b"old"})
-    for name in range(30):
-        regfs.write(f"all/{name}", content_of(1000, name))
+    write_many(regfs, 30, 1000)
     sending, ended = threading.Semaphore(0), threading.Event()
 
     def hangs(request: Request) -> Answer | None:
@@ -293,34 +296,31 @@ def test_one_that_is_ended_in_the_middle_leaves_the_alias_as_it_was(
     assert foreign.digest(repository, "v1") == before
 
 
-def test_a_file_that_changes_while_it_is_sent_is_one_line(
-    regfs: Regfs, proxy: Counting, foreign: Foreign, repository: str
-) -> None:
-    before = foreign.artifact(repository, "v1", {"a": b"old"})
+def put_while_it_changes(regfs: Regfs, proxy: Counting, repository: str, change: Callable[[Path], object]) -> None:
+    """Put a file to which something happens after it was hashed, and is told so."""
     large = regfs.write("large", content_of(3 * MIB))
 
     def changes(request: Request) -> Answer | None:
         if request.method == "POST":
-            os.truncate(large, MIB)
+            change(large)
         return None
 
     proxy.instead = changes
     assert "large changed while it was read" in regfs.fails("put", f"{proxy.url}/{repository}:v1", "large")
+
+
+def test_a_file_that_changes_while_it_is_sent_is_one_line(
+    regfs: Regfs, proxy: Counting, foreign: Foreign, repository: str
+) -> None:
+    before = foreign.artifact(repository, "v1", {"a": b"old"})
+    put_while_it_changes(regfs, proxy, repository, lambda large: os.truncate(large, MIB))
     assert foreign.digest(repository, "v1") == before
 
 
 def test_bytes_that_change_under_way_are_one_line(
     regfs: Regfs, proxy: Counting, registry: Registry, repository: str
 ) -> None:
-    large = regfs.write("large", content_of(3 * MIB))
-
-    def changes(request: Request) -> Answer | None:
-        if request.method == "POST":
-            large.write_bytes(content_of(3 * MIB, 7))
-        return None
-
-    proxy.instead = changes
-    assert "large changed while it was read" in regfs.fails("put", f"{proxy.url}/{repository}:v1", "large")
+    put_while_it_changes(regfs, proxy, repository, lambda large: large.write_bytes(content_of(3 * MIB, 7)))
     assert not (registry.root / "docker/registry/v2/repositories" / repository / "_manifests").exists()
 
 
@@ -335,18 +335,16 @@ def test_two_at_once_lose_nothing(regfs: Regfs, registry: Registry, foreign: For
     assert foreign.files(repository, "v1") == files
 
 
-def test_a_registry_that_lost_a_blob_of_the_alias_gets_it_again(regfs: Regfs, lab: Lab, repository: str) -> None:
-    own = lab.start("plain")
-    client = Foreign(own)
-    client.artifact(repository, "v1", {"a": b"a"})
-    own.blob_path(digest_of(b"a")).unlink()
-    own.restart()
+def test_a_registry_that_lost_a_blob_of_the_alias_gets_it_again(
+    regfs: Regfs, own_registry: Registry, own_foreign: Foreign, repository: str
+) -> None:
+    own_foreign.artifact(repository, "v1", {"a": b"a"})
+    own_registry.blob_path(digest_of(b"a")).unlink()
+    own_registry.restart()
     regfs.write("a", b"a")
     regfs.write("b", b"b")
-    regfs("put", f"{own.url}/{repository}:v1", "a", "b")
-    assert client.files(repository, "v1") == {"a": b"a", "b": b"b"}
-    client.close()
-    own.stop()
+    regfs("put", f"{own_registry.url}/{repository}:v1", "a", "b")
+    assert own_foreign.files(repository, "v1") == {"a": b"a", "b": b"b"}
 
 
 def test_a_docker_image_gets_a_file_and_stays_an_image(
