@@ -1,7 +1,7 @@
 """The verbs of a filesystem, and the table of what is open. Raises OSError, knows no FUSE.
 
 Paths are absolute strings. Errors of the layers below pass through; :mod:`regfs.errnos` makes errnos of them.
-A file being written is the same for all its handles, by its path, until the last of them is released.
+A file being written is the same for all its handles, by whichever of its names, until the last of them is released.
 
 ``Filesystem._lock`` is innermost; nothing is called while it is held.
 """
@@ -364,7 +364,7 @@ class Filesystem:
         if replaced is not None:
             self._writings.abandon(replaced)
         if writing is not None:
-            self._writings.rename(writing, source, goal, target)
+            self._writings.rename(writing, goal, target)
 
     def _rename_directory(self, entry: Entry, source: Path, goal: Path) -> None:
         """Give a directory another name, and the files that are being written in it."""
@@ -372,9 +372,8 @@ class Filesystem:
         if within and isinstance(entry, Nascent) and source[:-1] != goal[:-1]:
             raise OSError(errno.EBUSY, "a file in it is being written; whose it is was decided when it was made")
         self._moves.directory(entry, source, goal)
-        for writing in within:
-            path = goal + writing.path[len(source) :]
-            self._writings.rename(writing, writing.path, path, self._placement.target(path))
+        for path, writing in within:
+            self._writings.rename(writing, goal + path, self._placement.target(goal + path))
 
     def utimens(self, path: str, mtime_ns: int) -> None:
         """Set a file's time of modification, to the second; that of a directory is left as it is."""

@@ -102,6 +102,7 @@ class Graph:
             self.publisher,
             self.fetcher,
             describer,
+            placement,
             adopting=self.cache,
             landed=self.tree.landed,
             activity=self.activity,

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import fuse
@@ -27,7 +28,6 @@ FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other byt
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds
 _OURS = b"user.regfs."
 _PATHS = 100_000  # whose pages are known
-_PAST_THE_PAGES = object()  # equal to no bytes
 
 
 def _names(name: str) -> codecs.CodecInfo | None:
@@ -78,12 +78,20 @@ class Ownership:
         }
 
 
+@dataclass(eq=False)
+class _PastThePages:
+    """A handle on a file being written that bypasses the kernel's pages: equal to no bytes in them."""
+
+    writing: Writing
+
+
 class PageCache:
     """Which bytes the kernel's pages of a file are of. It has one set of them for a path, whoever has it open.
 
     A handle on other bytes than those that another handle reads through the pages bypasses them; so do, as long as one
-    that bypasses them can change the bytes, all that are opened after it. The pages are kept from one open to the next
-    as long as the bytes are the same. Everything may be called from any thread.
+    that bypasses them can change the bytes, all that are opened after it. So does who opens a file being written that
+    is open by another path, whose pages are others. The pages are kept from one open to the next as long as the bytes
+    are the same. Everything may be called from any thread.
     """
 
     def __init__(self) -> None:
@@ -98,9 +106,10 @@ class PageCache:
         """
         with self._lock:
             others = self._open.setdefault(path, {})
-            if any(other != content for other in others.values()):
+            if any(other != content for other in others.values()) or self._is_open_elsewhere(path, content):
                 if isinstance(content, Writing):
-                    others[handle] = _PAST_THE_PAGES
+                    others[handle] = _PastThePages(content)
+                    self._forget(content)
                 return True, False
             others[handle] = content
             known = self._pages.get(path) == content
@@ -108,6 +117,19 @@ class PageCache:
                 self._pages.clear()
             self._pages[path] = content
             return False, known
+
+    def _is_open_elsewhere(self, path: str, content: object) -> bool:
+        return isinstance(content, Writing) and any(
+            content in (other, getattr(other, "writing", None))
+            for there, others in self._open.items()
+            for other in others.values()
+            if there != path
+        )
+
+    def _forget(self, content: Writing) -> None:
+        """Pages of a file that is changed past them are not kept."""
+        for path in [path for path, known in self._pages.items() if known is content]:
+            del self._pages[path]
 
     def released(self, handle: int) -> None:
         """Note a close."""

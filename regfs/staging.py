@@ -52,6 +52,11 @@ class Target:
     def __str__(self) -> str:
         return f"{self.repository}{f':{self.alias}' if self.alias else ''} {'/'.join(self.title)}"
 
+    def is_beside_or_below(self, other: Target) -> bool:
+        """Whether it is in the directory that *other* is in, or in one below that."""
+        above = other.title[:-1]
+        return (self.repository, self.alias) == (other.repository, other.alias) and self.title[: len(above)] == above
+
 
 @dataclass(frozen=True)
 class Pending:

@@ -1,4 +1,6 @@
-"""The files that are being written: one for a path, whoever has it open, from the first write to the last close.
+"""The files that are being written: one for what it is meant to be, by whichever path and whoever has it open.
+
+From the first write to the last close.
 
 ``Writings._lock`` is innermost; nothing is called while it is held.
 """
@@ -14,6 +16,7 @@ from regfs.activity import Activity
 from regfs.attributes import Describer
 from regfs.cache import BlobCache
 from regfs.fetch import Fetcher
+from regfs.placement import Placement
 from regfs.publish import Publisher
 from regfs.singleflight import SingleFlight
 from regfs.staging import Journal, Staged, Target
@@ -24,7 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Writing:
-    """A file being written and how many handles have it open."""
+    """A file being written and how many handles have it open.
+
+    :param path: the one by which it was opened first
+    """
 
     file: Staged
     path: Path
@@ -48,6 +54,7 @@ class Writings:
         publisher: Publisher,
         fetcher: Fetcher,
         describer: Describer,
+        placement: Placement,
         adopting: BlobCache,
         landed: Callable[[Path], None],
         activity: Activity,
@@ -58,27 +65,39 @@ class Writings:
         self._publisher = publisher
         self._fetcher = fetcher
         self._describer = describer
+        self._placement = placement
         self._cache = adopting
         self._landed = landed
         self._lock = threading.Lock()  # of the two below
-        self._writing: dict[Path, Writing] = {}
+        self._writing: dict[Target, Writing] = {}
         self._left: set[Target] = set()  # files whose push failed
         self._copies: SingleFlight[int, None] = SingleFlight()
 
     def at(self, parts: Path) -> Writing | None:
         """The file that is being written at a path."""
+        target = self._target(parts)
         with self._lock:
-            writing = self._writing.get(parts)
-            return None if writing is None or writing.gone else writing
+            return None if target is None else self._writing.get(target)
 
     def hold(self, parts: Path) -> Writing | None:
         """The file that is being written at a path, for one more handle."""
+        target = self._target(parts)
         with self._lock:
-            writing = self._writing.get(parts)
-            if writing is None or writing.gone:
-                return None
-            writing.handles += 1
+            writing = None if target is None else self._writing.get(target)
+            if writing is not None:
+                writing.handles += 1
             return writing
+
+    def _target(self, parts: Path) -> Target | None:
+        """What a file at a path is meant to be, when any is being written: it can have two paths."""
+        if not self._writing:
+            return None
+        try:
+            return self._placement.target(parts)
+        except OSError as error:
+            if error.errno is None:  # the registry's
+                raise
+            return None
 
     def stage(self, parts: Path, target: Target, base: Blob | None) -> Writing:
         """Begin to write a file, for one handle; one that somebody else began meanwhile is the same file.
@@ -89,9 +108,9 @@ class Writings:
         self._publisher.require_allowed(target.repository)
         writing = Writing(self._journal.stage(target), parts, base, handles=1)
         with self._lock:
-            other = self._writing.get(parts)
-            if other is None or other.gone:
-                self._writing[parts] = writing
+            other = self._writing.get(target)
+            if other is None:
+                self._writing[target] = writing
                 return writing
             other.handles += 1
         writing.file.discard()
@@ -150,22 +169,29 @@ class Writings:
 
     def below(self, parts: Path) -> dict[str, Writing]:
         """The files being written in a directory, by name."""
-        with self._lock:
-            return {p[-1]: writing for p, writing in self._writing.items() if p[:-1] == parts and not writing.gone}
+        return {path[0]: writing for path, writing in self.within(parts) if len(path) == 1}
 
-    def within(self, parts: Path) -> list[Writing]:
-        """The files being written in a directory, and in those below it."""
+    def within(self, parts: Path) -> list[tuple[Path, Writing]]:
+        """The files being written in a directory, and in those below it, by their paths from there."""
+        some = self._target((*parts, "x"))
         with self._lock:
-            files = list(self._writing.values())
-        return [writing for writing in files if writing.path[: len(parts)] == parts and not writing.gone]
+            files = list(self._writing.items())
+        found = []
+        for target, writing in files:
+            if some is not None and target.is_beside_or_below(some):
+                found.append((target.title[len(some.title) - 1 :], writing))
+            elif writing.path[: len(parts)] == parts:  # in a directory whose files belong to no alias yet
+                found.append((writing.path[len(parts) :], writing))
+        return found
 
-    def rename(self, writing: Writing, source: Path, goal: Path, target: Target) -> None:
+    def rename(self, writing: Writing, goal: Path, target: Target) -> None:
         """Give a file that is being written another path, and mean it to be something else."""
+        source = writing.file.target
         writing.file.aim(target)
         with self._lock:
             if self._writing.get(source) is writing:
                 del self._writing[source]
-            self._writing[goal] = writing
+            self._writing[target] = writing
             writing.path = goal
 
     def finish(self, writing: Writing) -> None:
@@ -178,8 +204,7 @@ class Writings:
             writing.handles -= 1  # held up to here: who reads the file during a late push does not close it
             if writing.handles:
                 return
-            if self._writing.get(writing.path) is writing:
-                del self._writing[writing.path]
+            self._forget(writing)
             kept = writing.file.is_dirty and not writing.file.is_broken
             if kept:
                 self._left.add(writing.file.target)
@@ -207,5 +232,9 @@ class Writings:
         """Forget its name: it was removed, or another file took its place. Its handles keep it."""
         with self._lock:
             writing.gone = True
-            if self._writing.get(writing.path) is writing:
-                del self._writing[writing.path]
+            self._forget(writing)
+
+    def _forget(self, writing: Writing) -> None:
+        """With the lock held."""
+        if self._writing.get(writing.file.target) is writing:
+            del self._writing[writing.file.target]

@@ -129,6 +129,17 @@ def test_a_file_being_written_moves_along_with_its_alias(view: View, foreign: Fo
     assert foreign.aliases(there) == {"v2"}
 
 
+def test_a_file_being_written_moves_along_with_the_other_name_of_its_alias(
+    view: View, foreign: Foreign, there: str
+) -> None:
+    with view.open(f"{there}/v1/a", os.O_WRONLY) as handle:
+        handle.write(b"A", 0)
+        view.rename(f"{there}:v1", f"{there}:v2")
+        assert view.read_bytes(f"{there}/v2/a") == b"Aa"
+    assert foreign.files(there, "v2") == {"a": b"Aa", "b": b"bb", "sub/c": b"cc"}
+    assert foreign.aliases(there) == {"v2"}
+
+
 def test_a_file_being_written_moves_along_with_a_directory_that_is_in_the_mount_alone(
     view: View, foreign: Foreign, there: str
 ) -> None:
