@@ -4,6 +4,7 @@
 
     journal/ID/data        the bytes, locked (flock) by the mount that writes them
     journal/ID/meant.json  what they are meant to be; there as long as they are not what the registry has
+    journal.lock           held (flock) while a file is begun, and while it is looked for those that nobody writes
 
 Knows no aliases' manifests: what a blob is named is told to it only to be written down.
 """
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -96,19 +97,21 @@ class Journal:
 
         :raises OSError: when there is no room for it
         """
-        directory = Path(tempfile.mkdtemp(dir=self.directory))
-        try:
-            return Staged(directory, self._host, target)
-        except OSError:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
+        with self._alone():
+            directory = Path(tempfile.mkdtemp(dir=self.directory))
+            try:
+                return Staged(directory, self._host, target)
+            except OSError:
+                shutil.rmtree(directory, ignore_errors=True)
+                raise
 
     def again(self, pending: Pending) -> Staged:
         """A file of the journal, to be pushed after all.
 
         :raises OSError: when it is gone, or another process has taken it up
         """
-        return Staged(pending.directory, pending.host, pending.target, pending)
+        with self._alone():
+            return Staged(pending.directory, pending.host, pending.target, pending)
 
     def superseded(self, target: Target) -> None:
         """Drop what was left here of earlier writes of *target*: the registry has a later one."""
@@ -118,15 +121,24 @@ class Journal:
 
     def pending(self) -> Iterator[Pending]:
         """The files that nobody writes any more and that the registry does not have, oldest first."""
-        found = (_pending_in(directory) for directory in self.directory.iterdir())
+        with self._alone():
+            found = [_pending_in(directory) for directory in self.directory.iterdir()]
         return iter(sorted((item for item in found if item is not None), key=lambda item: item.mtime_ns))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else begins a file, or looks whether a file is somebody's, at the same time."""
+        with open(self.directory.with_suffix(".lock"), "wb", opener=private_opener) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _remove_abandoned(self) -> None:
         """Remove what a killed mount left behind that the registry has."""
-        for directory in self.directory.iterdir():
-            with suppress(OSError):
-                if not (directory / _MEANT).exists() and not _is_locked(directory / _DATA):
-                    shutil.rmtree(directory)
+        with self._alone():
+            for directory in self.directory.iterdir():
+                with suppress(OSError):
+                    if not (directory / _MEANT).exists() and not _is_locked(directory / _DATA):
+                        shutil.rmtree(directory)
 
 
 class Staged:
