@@ -75,8 +75,11 @@ class Descriptor:
     digest: str
     size: int
     media_type: str = BLOB_MEDIA_TYPE
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.size, self.title))  # files with the same bytes, as empty ones, are many
 
     @property
     def title(self) -> str | None:

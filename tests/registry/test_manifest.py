@@ -247,6 +247,11 @@ def test_a_schema_2_manifest_has_its_first_blob_as_config() -> None:
 # Editing
 
 
+def test_layers_of_the_same_bytes_do_not_collide_in_a_table() -> None:
+    layers = [Descriptor(A, 0, annotations={manifests.TITLE: f"empty{number}"}) for number in range(1000)]
+    assert len({hash(layer) for layer in layers}) == len(layers)
+
+
 def test_an_added_layer_is_the_last() -> None:
     edited = manifests.edit_layers(with_layers(layer(A)), frozenset(), {Descriptor(B, 2): None})
     assert layers_of(edited) == [Descriptor(A, 1), Descriptor(B, 2)]
