@@ -64,6 +64,7 @@ class Catalog:
         self._silent_until = 0.0  # time.monotonic(); what is known is served up to then
         self._stale_logged: float | None = None  # time.monotonic()
         self._is_back = True  # or its being away was logged
+        self._catalog_told = float("-inf")  # time.monotonic() of the last answer that had names
         self._ttl = ttl
         self._lock = threading.Lock()
         self._visited = set(named)
@@ -89,9 +90,15 @@ class Catalog:
             return self._together[2]
 
     def _listed(self) -> frozenset[str] | None:
-        def ask(_: object) -> frozenset[str] | None:
+        def ask(known: frozenset[str] | None) -> frozenset[str] | None:
             names = self._remote.repositories()
-            return None if names is None else frozenset(filter(is_repository, names))
+            if names is None:  # there is none, or it is refused: in passing, where there was one a moment ago
+                if monotonic() >= self._catalog_told + self._ttl + _OUTAGE:
+                    return None
+                log.info("the registry refuses its catalog; the repositories that it told of are listed")
+                return known
+            self._catalog_told = monotonic()
+            return frozenset(filter(is_repository, names))
 
         try:
             return self._remembered(_CATALOG, ask)

@@ -21,6 +21,7 @@ from regfs.registry.pooled import PooledDXF, UnexpectedAnswer, read_at_most
 from regfs.registry.source import BlobSource, MirroredSource
 from regfs.registry.transport import (
     NOT_FOUND,
+    TRANSIENT,
     UNAUTHORIZED,
     HTTPError,
     PooledTransport,
@@ -101,7 +102,7 @@ class Remote:
         try:
             return list(self._dxf("").list_repos(batch_size=_LISTING))
         except (HTTPError, DXFUnauthorizedError) as error:
-            if isinstance(error, HTTPError) and status_of(error) >= 500:
+            if isinstance(error, HTTPError) and (status_of(error) >= 500 or status_of(error) in TRANSIENT):
                 raise
             return None
 

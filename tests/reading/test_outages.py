@@ -18,7 +18,7 @@ from tests.reading.conftest import MIB, content_of, read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount
-from tests.scenarios.views import Mounted, eventually, refused
+from tests.scenarios.views import Direct, Mounted, eventually, refused
 from tests.servers import Answer, Request
 
 LARGE = content_of(20 * MIB)
@@ -254,3 +254,42 @@ def test_what_was_written_is_there_when_an_older_question_is_not_answered(
     written.set()
     reader.join()
     assert read(view, "v1/b") == b"b"
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_a_catalog_that_is_refused_for_a_moment_hides_nothing(
+    proxy: Counting, foreign: Foreign, mount: Mount, repository: str, status: int
+) -> None:
+    foreign.artifact(repository, "v1", {"a": b"a"})
+    above, _, name = repository.partition("/")
+    view = mount(proxy.url, ttl=0.3)
+    assert name in view.list(above)
+    told = threading.Event()
+
+    def refusing(request: Request) -> Answer | None:
+        if not request.path.startswith("/v2/_catalog"):
+            return None
+        told.set()
+        return Answer(status, body=b"{}")
+
+    proxy.instead = refusing
+    eventually(lambda: (name in view.list(above), told.is_set()), (True, True))
+    for _ in range(5):
+        assert name in view.list(above)
+        assert not view.exists(f"{above}/there-is-none")
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_catalog_that_stays_refused_is_none(
+    proxy: Counting, foreign: Foreign, repository: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regfs.catalog._OUTAGE", 0.5)
+    foreign.artifact(repository, "v1", {"a": b"a"})
+    above = repository.partition("/")[0]
+    view = Direct(tmp_path, proxy.url)
+    assert not view.exists(f"{above}/there-is-none")
+    proxy.instead = lambda request: Answer(status, body=b"{}") if request.path.startswith("/v2/_catalog") else None
+    eventually(lambda: view.exists(f"{above}/there-is-none"), True)
+    assert view.read_bytes(f"{repository}/v1/a") == b"a"
+    view.close()
