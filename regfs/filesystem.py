@@ -299,6 +299,10 @@ class Filesystem:
         """Remove a file from its alias. Handles that have it open keep it."""
         parts = _split(path)
         self._require_writable()
+        with self._writings.still(parts):
+            self._unlink(parts)
+
+    def _unlink(self, parts: Path) -> None:
         writing = self._writings.at(parts)
         entry = self._tree.resolve(parts)
         if entry is None and writing is None:
@@ -342,15 +346,18 @@ class Filesystem:
         """
         self._require_writable()
         source, goal = _split(old), _split(new)
-        if source == goal:
-            return
+        if source != goal:
+            with self._writings.still(source, goal):
+                self._rename(source, goal)
+
+    def _rename(self, source: Path, goal: Path) -> None:
         writing = self._writings.at(source)
         self._ask_again(self._tree.resolve(source))
         entry = self._tree.resolve(source)
         if entry is None and writing is None:
             raise OSError(errno.ENOENT, "no such file")
         if entry is not None and not isinstance(entry, Blob):
-            if self._tree.resolve(goal) is not None and next(self.readdir(new), None) is not None:
+            if self._tree.resolve(goal) is not None and next(self.readdir("/".join(goal)), None) is not None:
                 raise OSError(errno.ENOTEMPTY, "directory not empty")
             self._rename_directory(entry, source, goal)
             return

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -230,6 +230,14 @@ class Publisher:
         return edit.digest
 
     @contextmanager
+    def _turn(self, repository: str, alias: str) -> Iterator[None]:
+        """Take turns with all who change an alias. Who needs the turns of two takes them in their order."""
+        with self._lock:
+            writers = self._aliases.setdefault((repository, alias), _Alias())
+        with writers.turn, self._turn_among_processes(repository, alias):
+            yield
+
+    @contextmanager
     def _turn_among_processes(self, repository: str, alias: str) -> Iterator[None]:
         """Take turns with the user's other mounts on this machine. The kernel ends the turn of a process that dies."""
         name = hashlib.sha256(f"{self._remote.host}/{repository}:{alias}".encode()).hexdigest()[:32]
@@ -291,20 +299,15 @@ class Publisher:
 
         :raises requests.HTTPError: when the registry refuses
         """
-        with self._lock:
-            writers = self._aliases.setdefault((repository, alias), _Alias())
-        with writers.turn, self._turn_among_processes(repository, alias):
+        with self._turn(repository, alias):
             self._delete(repository, alias)
-            self._catalog.forget(repository, alias)
 
     def tag(self, repository: str, manifest: Manifest | Index, alias: str) -> None:
         """Give a manifest of *repository* one more alias, its bytes as they are.
 
         :raises requests.HTTPError: when the registry refuses
         """
-        with self._lock:
-            writers = self._aliases.setdefault((repository, alias), _Alias())
-        with writers.turn, self._turn_among_processes(repository, alias):
+        with self._turn(repository, alias):
             if isinstance(manifest, Manifest) and not manifest.writable:
                 self._remote.put_manifest(repository, alias, manifest.content, manifest.media_type)
             else:
@@ -318,12 +321,21 @@ class Publisher:
         :returns: whether it was done; not when a blob, or a manifest of an index, could not be brought over
         :raises requests.HTTPError: when the registry refuses
         """
-        manifest = self._catalog.current(*source)
-        if manifest is None or not self._bring_all(source[0], goal[0], manifest):
-            return False
-        self._catalog.put(*goal, manifest.content, manifest.media_type)
-        self.delete(*source)
-        return True
+        with ExitStack() as turns:
+            for alias in sorted((source, goal)):
+                turns.enter_context(self._turn(*alias))
+            manifest = self._catalog.current(*source)
+            if manifest is None or not self._bring_all(source[0], goal[0], manifest):
+                return False
+            self._require_empty(*goal)
+            self._catalog.put(*goal, manifest.content, manifest.media_type)
+            self._delete(*source)
+            return True
+
+    def _require_empty(self, repository: str, alias: str) -> None:
+        there = self._catalog.current(repository, alias)
+        if isinstance(there, Index) or (there is not None and there.layers):
+            raise Refused(errno.ENOTEMPTY, f"{repository}:{alias} was made meanwhile and has files")
 
     def _bring_all(self, source: str, goal: str, manifest: Manifest | Index) -> bool:
         if source == goal:
@@ -342,6 +354,7 @@ class Publisher:
         return True
 
     def _delete(self, repository: str, alias: str) -> None:
+        """In its turn."""
         old = self._catalog.current(repository, alias)
         if old is None:
             return
@@ -351,6 +364,7 @@ class Publisher:
             if status_of(error) not in _CANNOT_DELETE:
                 raise
             self._replace_and_delete(repository, alias, old)
+        self._catalog.forget(repository, alias)
 
     def _replace_and_delete(self, repository: str, alias: str, old: Manifest | Index) -> None:
         self._ensure_config(repository, f"{alias} ")

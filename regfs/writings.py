@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from regfs.activity import Activity
@@ -38,6 +39,7 @@ class Writing:
     handles: int = 0
     gone: bool = False  # unlinked, or replaced, while open
     tried: int = -1  # the version that the last push was of
+    busy: bool = False  # on its way to the registry, or being renamed or removed: one at a time
 
 
 class Writings:
@@ -68,7 +70,7 @@ class Writings:
         self._placement = placement
         self._cache = adopting
         self._landed = landed
-        self._lock = threading.Lock()  # of the two below
+        self._lock = threading.Condition()  # of the two below, and of who is busy
         self._writing: dict[Target, Writing] = {}
         self._left: set[Target] = set()  # files whose push failed
         self._copies: SingleFlight[int, None] = SingleFlight()
@@ -149,15 +151,50 @@ class Writings:
         :raises: whatever the push failed with; the bytes are in the journal then
         """
         self.copy_up(writing)
-        writing.tried = writing.file.version
-        with self._activity.pushing(str(writing.file.target), writing.file.size, lambda: writing.file.sent):
-            self._publisher.publish(writing.file)
-        self._landed(writing.path)
+        with self._alone([writing]):
+            writing.tried = writing.file.version
+            with self._activity.pushing(str(writing.file.target), writing.file.size, lambda: writing.file.sent):
+                self._publisher.publish(writing.file)
+            self._landed(writing.path)
         with self._lock:
             superseded = writing.file.target in self._left
             self._left.discard(writing.file.target)
         if superseded:
             self._journal.superseded(writing.file.target)
+
+    @contextmanager
+    def _alone(self, writings: list[Writing]) -> Iterator[None]:
+        """Wait until nobody is busy with some files, then be it. No lock is held meanwhile."""
+        with self._lock:
+            self._lock.wait_for(lambda: not any(writing.busy for writing in writings))
+            for writing in writings:
+                writing.busy = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                for writing in writings:
+                    writing.busy = False
+                self._lock.notify_all()
+
+    @contextmanager
+    def still(self, *paths: Path) -> Iterator[None]:
+        """None of the files being written at, or below, some paths is on its way to the registry meanwhile.
+
+        What is on its way there is waited for. None of them is let go of before the end.
+        """
+        files = [writing for path in paths for writing in (self.at(path), *(found for _, found in self.within(path)))]
+        with self._lock:
+            held = [writing for writing in self._writing.values() if writing in files]
+            for writing in held:
+                writing.handles += 1
+        try:
+            with self._alone(held):
+                yield
+        finally:
+            for writing in held:
+                if self.let_go(writing):
+                    self.finish(writing)
 
     def let_go(self, writing: Writing) -> bool:
         """One handle less; returns whether it was the last one: :meth:`finish` has to follow, and lets go of it."""

@@ -15,6 +15,7 @@ import pytest
 
 from tests import leftovers
 from tests.counting import Counting
+from tests.gate import Gate
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount, closing_whatever_is_left, making
@@ -84,6 +85,15 @@ def proxy(registry: Registry) -> Iterator[Counting]:
     counting = Counting(registry.host)
     yield counting
     counting.server.stop()
+
+
+@pytest.fixture
+def gate(registry: Registry) -> Iterator[Gate]:
+    """A gate before the registry."""
+    made = Gate(registry.host)
+    yield made
+    made.opened.set()
+    made.server.stop()
 
 
 @pytest.fixture

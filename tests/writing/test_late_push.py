@@ -4,45 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.registries import Registry
+from tests.gate import Gate
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Direct
-from tests.servers import Answer, Request, Server, forward
-
-
-class Gate:
-    """A proxy before a registry that holds uploads up while it is closed."""
-
-    def __init__(self, host: str) -> None:
-        self.reached, self.opened = threading.Event(), threading.Event()
-        self.opened.set()
-        self._forward = forward(host)
-        self.server = Server(self._respond)
-
-    def _respond(self, request: Request) -> Answer:
-        if request.method == "POST":
-            self.reached.set()
-            self.opened.wait(30)
-        return self._forward(request)
-
-    def close(self) -> None:
-        """Hold up what comes from now on."""
-        self.opened.clear()
-        self.reached.clear()
-
-
-@pytest.fixture
-def gate(registry: Registry) -> Iterator[Gate]:
-    """The gate before the test's registry."""
-    made = Gate(registry.host)
-    yield made
-    made.opened.set()
-    made.server.stop()
 
 
 def test_a_reader_that_comes_and_goes_during_a_late_push_does_not_end_it(
