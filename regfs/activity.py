@@ -37,7 +37,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error that a program was told.
+    """An error that a program was told, or that none could be told.
 
     :param time: seconds since the epoch
     :param errno: its number
@@ -172,14 +172,14 @@ class Activity:
 
 
 class Failures(logging.Handler):
-    """Takes the errors that :mod:`regfs.errnos` logs to an :class:`Activity`."""
+    """Takes the errors that are logged with a verb, a path and an errno to an :class:`Activity`."""
 
     def __init__(self, activity: Activity) -> None:
         super().__init__(logging.ERROR)
         self._activity = activity
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, when it is one that a program was told."""
+        """Keep it, when it is one that a program was told, or should have been."""
         number = getattr(record, "errno", None)
         if number is not None:
             verb, path, text = record.args if isinstance(record.args, tuple) else ("", "", record.getMessage())

@@ -235,7 +235,7 @@ def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None
 @contextmanager
 def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
     """Let the mount be asked how it fares: by ``regfs status``, and by Prometheus when that was asked for."""
-    errors = logging.getLogger("regfs.errnos")
+    errors = logging.getLogger("regfs")
     failures = Failures(graph.activity)
 
     def handles() -> int:

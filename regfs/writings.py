@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from regfs.activity import Activity
 from regfs.attributes import Describer
 from regfs.cache import BlobCache
+from regfs.errnos import errno_of, told
 from regfs.fetch import Fetcher
 from regfs.placement import Placement
 from regfs.publish import Publisher
@@ -233,10 +234,11 @@ class Writings:
 
     def finish(self, writing: Writing) -> None:
         """Let go of the last handle on a file; of the file, when nobody has opened it in the meantime."""
+        error = None
         if writing.gone:
             writing.file.discard()
         elif writing.file.is_dirty and writing.file.version != writing.tried:
-            self._push_late(writing)
+            error = self._push_late(writing)
         with self._lock:
             writing.handles -= 1  # held up to here: who reads the file during a late push does not close it
             if writing.handles:
@@ -245,16 +247,24 @@ class Writings:
             kept = writing.file.is_dirty and not writing.file.is_broken
             if kept:
                 self._left.add(writing.file.target)
-        if kept:
-            log.error("%s was not pushed; its bytes are kept, see: regfs pending", writing.file.target)
+        what = "its bytes are kept, see: regfs pending" if kept else "its bytes are not kept"
+        if error is not None:
+            number, path = errno_of(error), f"/{'/'.join(writing.path)}"
+            log.error("%s %s: %s", "push", path, f"{told(error)}; {what}", extra={"errno": number})
+        elif kept:
+            log.error("%s was not pushed; %s", writing.file.target, what)
         writing.file.close(self._cache.adopt)
 
-    def _push_late(self, writing: Writing) -> None:
-        """Push what was written after the last close, as through a memory map. Nobody can be told when that fails."""
+    def _push_late(self, writing: Writing) -> Exception | None:
+        """Push what was written after the last close, as through a memory map; returns why that failed.
+
+        No program can be told: the log and ``regfs status`` have it.
+        """
         try:
             self.push(writing)
-        except Exception as error:  # noqa: BLE001 - the bytes are in the journal, which says so
-            log.error("%s: %s", writing.file.target, error)  # noqa: TRY400 - one line for a person
+        except Exception as error:  # noqa: BLE001 - whatever it is, the bytes are in the journal
+            return error
+        return None
 
     def shutdown(self) -> int:
         """Push what is still open and was not pushed; returns how many files stay behind in the journal."""

@@ -9,7 +9,7 @@ from tests.servers import Answer, Request, Server, forward
 
 
 class Gate:
-    """A proxy before a registry that holds up what it ``holds``, by default the beginning of uploads, while it is closed.
+    """A proxy before a registry that holds up what it ``holds``, by default the start of uploads, while it is closed.
 
     ``reached`` is set when it holds something up; setting ``opened`` lets it go.
     """

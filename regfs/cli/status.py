@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,26 +31,34 @@ def status(directory: str | None, as_json: bool) -> None:
     """Say what your mounts are doing, or the one on DIRECTORY.
 
     For each its reference, age, open files, use of the cache and the network, requests, files on their way, and the
-    last errors with what to do. The mounts are not asked through the kernel: one that hangs is shown as such.
+    last errors with what to do; for each registry how many files were not pushed. The mounts are not asked through the
+    kernel: one that hangs is shown as such.
 
     \b
     regfs status
     regfs status /mnt/reg --json
     """
     register = Register(default_state_dir() / "mounts")
-    found = [_described(mounted, ask(register.directory, mounted.pid)) for mounted in register.alive()]
-    found += [{**_identity(mounted), "state": "dead"} for mounted in register.dead()]
+    pending = Counter(item.host for item in Journal(default_state_dir() / "journal", "").pending())
+    alive, dead = list(register.alive()), list(register.dead())
     if directory is not None:
-        there = os.fspath(without_touching(directory))
-        found = [item for item in found if item["directory"] == there]
-        if not found:
+        alive, dead = _on(directory, alive), _on(directory, dead)
+        if not alive and not dead:
             fail(f"{directory} is not a mount of regfs; for all of them run: regfs status")
-    pending = len(list(Journal(default_state_dir() / "journal", "").pending()))
+        host = (*alive, *dead)[0].host
+        pending = Counter({host: pending[host]} if host in pending else {})
+    found = [_described(mounted, ask(register.directory, mounted.pid)) for mounted in alive]
+    found += [{**_identity(mounted), "state": "dead"} for mounted in dead]
     if as_json:
         click.echo(json.dumps({"mounts": found, "pending": pending}))
         return
     for line in _lines(found, pending):
         click.echo(printable(line))
+
+
+def _on(directory: str, mounts: list[Mounted]) -> list[Mounted]:
+    there = os.fspath(without_touching(directory))
+    return [mounted for mounted in mounts if mounted.directory == there]
 
 
 def _identity(mounted: Mounted) -> dict[str, Any]:
@@ -62,13 +71,14 @@ def _described(mounted: Mounted, told: dict[str, Any] | None) -> dict[str, Any]:
     return {**_identity(mounted), "uptime": round(time.time() - mounted.since, 3), **state}
 
 
-def _lines(found: list[dict[str, Any]], pending: int) -> Iterator[str]:
+def _lines(found: list[dict[str, Any]], pending: Mapping[str, int]) -> Iterator[str]:
     if not found:
         yield "nothing is mounted"
     for item in found:
         yield from _of_mount(item)
-    if pending:
-        yield f"{pending} files were not pushed; see: regfs pending"
+    for host, count in sorted(pending.items()):
+        files, were = ("file", "was") if count == 1 else ("files", "were")
+        yield f"{count} {files} for {host} {were} not pushed; see: regfs pending"
 
 
 def _of_mount(item: dict[str, Any]) -> Iterator[str]:

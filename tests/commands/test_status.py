@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import base64
+import ctypes
 import errno
 import json
+import mmap
 import os
 import re
 import signal
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,12 +26,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from regfs import errnos
 from regfs.activity import Activity
+from regfs.registry.upload import AHEAD_PIECE
 from regfs.remedies import REMEDIES
+from regfs.staging import Journal, Pending, Target
+from tests.gate import Gate
 from tests.registries import PASSWORD, USER, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import REGFS, Mounted, eventually, refused, run
 
 ROOT = Path(__file__).parents[2]
+SENT_AHEAD = AHEAD_PIECE + 5  # bytes
+LIBC = ctypes.CDLL(None)  # its mmap keeps no descriptor of its own, as Python's does
+LIBC.mmap.restype = ctypes.c_void_p
+LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 LARGE = 9 << 20  # bytes; more than is fetched whole
 
 
@@ -88,6 +99,41 @@ def test_writes_are_counted_and_so_are_open_files(mounted: Mounted, repository: 
     assert counted(found, "PUT", "manifest") == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "size"),
+    [
+        ("HEAD", r"/blobs/sha256:", 3),  # is it there already?
+        ("POST", r"/blobs/uploads/", 3),
+        ("PUT", r"/blobs/uploads/", 3),
+        ("PUT", r"/manifests/v1$", 3),
+        ("PUT", r"/blobs/uploads/", SENT_AHEAD),  # the end of what was sent while it was written
+    ],
+)
+def test_a_file_on_its_way_is_shown(
+    tmp_path: Path, gate: Gate, repository: str, method: str, path: str, size: int
+) -> None:
+    gate.holds = lambda request: request.method == method and re.search(path, request.path) is not None
+    view = Mounted(tmp_path, gate.url)
+    view.mkdir(f"{repository}:v1")
+    written = view.open(f"{repository}:v1/a", os.O_WRONLY | os.O_CREAT)
+    written.write(b"a" * size, 0)
+    gate.close()
+    with ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(written.close)
+        try:
+            assert gate.reached.wait(30)
+            found = told(view)
+            shown = run("status", environment=view.environment).stdout
+        finally:
+            gate.opened.set()
+        closing.result()
+    (push,) = found["pushes"]
+    assert (push["target"], push["size"], found["pushed"]) == (f"{repository}:v1 a", size, 0)
+    assert f"  pushing   {repository}:v1 a, " in shown
+    assert (told(view)["pushes"], told(view)["pushed"]) == ([], 1)
+    view.close()
+
+
 def test_how_much_of_a_file_is_on_its_way_is_counted() -> None:
     activity, sent = Activity(), [0]
     with activity.pushing("a:v1 b", 10, lambda: sent[0]):
@@ -106,6 +152,57 @@ def test_the_last_errors_are_shown_with_what_to_do(mounted: Mounted, foreign: Fo
     assert (error["verb"], error["path"], error["errno"]) == ("create", f"/{repository}/belongs-nowhere", "EPERM")
     assert error["remedy"] == REMEDIES[errno.EPERM].remedy
     assert REMEDIES[errno.EPERM].remedy in run("status", environment=mounted.environment).stdout
+
+
+@pytest.mark.logs
+def test_a_push_that_fails_after_the_last_close_is_among_the_last_errors(
+    tmp_path: Path, own_registry: Registry, repository: str
+) -> None:
+    view = Mounted(tmp_path, own_registry.url)
+    view.mkdir(f"{repository}:v1")
+    with open(view.path(f"{repository}:v1/a"), "w+b") as file:
+        file.write(b"early")
+        file.flush()
+        memory = LIBC.mmap(None, 5, mmap.PROT_WRITE, mmap.MAP_SHARED, file.fileno(), 0)
+    own_registry.stop()
+    ctypes.memmove(memory, b"later", 5)
+    assert LIBC.munmap(memory, 5) == 0
+    eventually(
+        lambda: [(error["verb"], error["path"], error["errno"]) for error in told(view)["errors"]],
+        [("push", f"/{repository}:v1/a", "EHOSTUNREACH")],
+    )
+    (error,) = told(view)["errors"]
+    assert error["text"].endswith("; its bytes are kept, see: regfs pending")
+    assert error["remedy"] == REMEDIES[errno.EHOSTUNREACH].remedy
+    assert view.journal() == [b"later"]
+    assert view.log().count(" ERROR ") == 1
+    own_registry.restart()
+    view.write_bytes(f"{repository}:v1/a", b"latest")
+    assert view.journal() == []
+    view.close()
+
+
+def left_for(view: Mounted, host: str) -> Pending:
+    """A file of the journal whose push to a registry failed."""
+    journal, target = Journal(view.state / "journal", host), Target("a", "v1", ("file",))
+    file = journal.stage(target)
+    file.write(b"abc", 0)
+    file.close()
+    return next(item for item in journal.pending() if item.host == host)
+
+
+def test_files_that_were_not_pushed_are_counted_for_each_registry(mounted: Mounted, registry: Registry) -> None:
+    left = [left_for(mounted, host) for host in (registry.host, "other.example.com", "other.example.com")]
+    own = f"1 file for {registry.host} was not pushed; see: regfs pending\n"
+    others = "2 files for other.example.com were not pushed; see: regfs pending\n"
+    assert run("status", environment=mounted.environment).stdout.endswith(own + others)
+    shown = run("status", str(mounted.directory), environment=mounted.environment).stdout
+    assert shown.endswith(own)
+    assert "other.example.com" not in shown
+    done = run("status", "--json", environment=mounted.environment)
+    assert json.loads(done.stdout)["pending"] == {registry.host: 1, "other.example.com": 2}
+    for pending in (*left, *Journal(mounted.state / "journal", "").pending()):
+        pending.drop()
 
 
 def test_one_mount_can_be_asked_for(mounted: Mounted, tmp_path: Path) -> None:
