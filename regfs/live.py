@@ -5,16 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from regfs.busy import mounts
 from regfs.private import OTHERWISE, private_directory, private_opener
 
-_ESCAPED = re.compile(rb"\\([0-7]{3})")  # how /proc/self/mounts writes spaces and the like
+_POLL = 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,17 @@ class Register:
         """The mount that is served on *directory*."""
         return next((mounted for mounted in self.alive() if mounted.directory == os.fspath(directory)), None)
 
-    def wait(self, mounted: Mounted) -> int:
-        """Wait for a mount to end; returns how many files it left behind that were not pushed."""
+    def wait(self, mounted: Mounted, seconds: float) -> int | None:
+        """Wait for a mount to end.
+
+        :returns: how many files it left behind that were not pushed; None when it lives on after that time
+        """
         path = self.directory / f"{mounted.pid}.json"
-        try:
-            with open(path, encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
-        except FileNotFoundError:
-            return 0
+        end = time.monotonic() + seconds
+        while _is_locked(path):
+            if time.monotonic() > end:
+                return None
+            time.sleep(_POLL)
         ended = _read(path)
         path.unlink(missing_ok=True)
         return ended.left or 0 if ended is not None else 0
@@ -106,13 +109,8 @@ def without_touching(directory: str) -> Path:
 
 def is_mounted(directory: Path) -> bool:
     """Whether the last mount on *directory*, which has no links in it, is one of regfs, alive or dead."""
-    kind = b""
-    with open("/proc/self/mounts", "rb") as mounts:
-        for line in mounts:
-            _, where, what, *_ = line.split(b" ")
-            if _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), where) == os.fsencode(directory):
-                kind = what
-    return kind == b"fuse.regfs"
+    kinds = [mount.kind for mount in mounts() if mount.directory == directory]
+    return kinds[-1:] == ["fuse.regfs"]
 
 
 def _write(fd: int, mounted: Mounted) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from regfs.activity import Failures
-from regfs.busy import users
+from regfs.busy import mounts, others, users
 from regfs.errnos import printable
 from regfs.graph import Graph, Options, Unusable
 from regfs.live import Register, is_mounted, without_touching
@@ -31,6 +31,7 @@ _READY = b"ready\n"
 _BUSY = os.strerror(errno.EBUSY)
 _DEVICE, _FUSE = "/dev/fuse", os.makedev(10, 229)  # its number in Linux: Documentation/admin-guide/devices.txt
 _NAMED = 3  # of the processes that keep a mount busy
+_LOOK_AROUND = 1.0  # seconds that an end may take before it is looked for what keeps the mount alive
 
 
 class MountFailed(Exception):
@@ -254,21 +255,29 @@ def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
         yield
 
 
-def unmount(named: str, state_dir: Path, lazy: bool = False) -> None:
+def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
     """Unmount the directory *named*, and wait until what was written there is pushed.
 
     :param lazy: take it out of the tree now; who uses it goes on, and nothing is waited for (umount(8), ``-l``)
+    :returns: where the same mount lives on, which is not waited for: a line for a person
     :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
     """
     directory = without_touching(named)
+    devices = [mount.device for mount in mounts() if mount.directory == directory]
     if not is_mounted(directory):
         raise MountFailed(f"{directory} is not a mount of regfs")
     register = Register(state_dir / "mounts")
     mounted = register.on(directory)
     _fusermount("-u", *(["-z"] if lazy else []), directory=directory)
-    left = register.wait(mounted) if mounted is not None and not lazy else 0
+    if mounted is None or lazy:
+        return None
+    while (left := register.wait(mounted, _LOOK_AROUND)) is None:
+        elsewhere = next(others(devices[-1]), None)
+        if elsewhere is not None:
+            return f"{directory} is unmounted; the same mount is still {elsewhere}"
     if left:
         raise MountFailed(f"{directory} is unmounted; {_files(left)} not pushed, see: regfs pending")
+    return None
 
 
 def _fusermount(*arguments: str, directory: Path) -> None:

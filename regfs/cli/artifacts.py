@@ -27,8 +27,9 @@ from regfs.cli.parameters import (
     graph_options,
     leave,
     progress_bar,
+    warn,
 )
-from regfs.errnos import printable, told
+from regfs.errnos import told
 from regfs.graph import Graph, Options, Unusable
 from regfs.registry.connect import explain
 from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
@@ -58,7 +59,7 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
 
 
 def _fail(message: object) -> NoReturn:
-    click.echo(f"regfs: {printable(str(message))}", err=True)
+    warn(message)
     leave(1)
 
 

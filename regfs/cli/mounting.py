@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from regfs.cli import fstab
-from regfs.cli.parameters import AddressType, ReferenceType, connecting, directories, fail, graph_options, option
+from regfs.cli.parameters import (
+    AddressType,
+    ReferenceType,
+    connecting,
+    directories,
+    fail,
+    graph_options,
+    option,
+    warn,
+)
 from regfs.graph import default_state_dir
 from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.registry.reference import Reference
@@ -108,12 +117,16 @@ def _mount_options(reference: Reference, directory: Path, given: dict[str, Any])
 def umount(directory: str, lazy: bool) -> None:
     """Unmount DIRECTORY, and return when what was written there is pushed.
 
-    When it is busy, the message says which processes use it. The status is 1 when something could not be pushed.
+    When it is busy, the message says which processes use it. Where the same mount is somewhere else as well, by a bind
+    or in another mount namespace, that one goes on, and is not waited for. The status is 1 when something could not be
+    pushed.
 
     \b
     regfs umount /mnt/reg
     """
     try:
-        unmount(directory, default_state_dir(), lazy)
+        goes_on = unmount(directory, default_state_dir(), lazy)
     except MountFailed as error:
         fail(error)
+    if goes_on:
+        warn(goes_on)

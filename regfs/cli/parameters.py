@@ -111,8 +111,13 @@ def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 
 def fail(message: object) -> NoReturn:
     """End with *message* as one line on standard error and status 1."""
-    click.echo(f"regfs: {printable(str(message))}", err=True)
+    warn(message)
     sys.exit(1)
+
+
+def warn(message: object) -> None:
+    """Say *message*, in one line on standard error."""
+    click.echo(f"regfs: {printable(str(message))}", err=True)
 
 
 def leave(status: int) -> NoReturn:

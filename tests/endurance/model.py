@@ -133,7 +133,7 @@ class Model:
         return {content[offset : offset + count] for content in self._seen(handle)}
 
     def fstat(self, handle: Handle) -> set[object]:
-        if not handle.path:
+        if not handle.path or self.file(handle.path) is None:
             return {"ENOENT"} | {len(content) for content in self._seen(handle)}  # 7.6
         return {len(content) for content in self._seen(handle)}
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -287,6 +288,34 @@ def test_umount_of_a_busy_mount_is_refused(home: dict[str, str], directory: Path
         finally:
             inside.kill()
     assert run("umount", str(directory), environment=home).returncode == 0
+
+
+def test_umount_does_not_wait_for_who_has_the_mount_in_a_namespace_of_its_own(
+    home: dict[str, str], directory: Path, registry: Registry
+) -> None:
+    assert run("mount", registry.url, str(directory), environment=home).returncode == 0
+    server = server_of(directory)
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", "echo; read line"], stdin=PIPE, stdout=PIPE) as apart:
+        assert apart.stdout is not None
+        apart.stdout.readline()
+        done = run("umount", str(directory), environment=home)
+        assert done.returncode == 0
+        assert f"{directory} is unmounted; the same mount is still on {directory} for " in done.stderr
+        assert not is_mounted(directory)
+        assert not gone(server)
+        apart.communicate(b"\n")
+
+
+def test_umount_does_not_wait_for_another_place_of_the_mount(
+    home: dict[str, str], directory: Path, registry: Registry, tmp_path: Path
+) -> None:
+    assert run("mount", registry.url, str(directory), environment=home).returncode == 0
+    (other := tmp_path / "other").mkdir()
+    subprocess.run(["mount", "--bind", directory, other], check=True)
+    done = run("umount", str(directory), environment=home)
+    assert done.returncode == 0
+    assert done.stderr == f"regfs: {directory} is unmounted; the same mount is still on {other}\n"
+    subprocess.run(["umount", other], check=True)
 
 
 @pytest.mark.parametrize("name", ["with space", "größe", "back\\slash", 'quote\'d "x"', "comma,comma"])

@@ -30,6 +30,9 @@ from regfs.registry.reference import parse_reference
 from tests import leftovers
 
 REGFS = os.path.join(sysconfig.get_path("scripts"), "regfs")
+ALONE = """awk '$3 == "fuse.regfs" {print $2}' /proc/self/mounts |
+    while read -r other; do umount -i -l "$(printf %b "$other")" || true; done
+"""  # in a mount namespace of one's own: mounts of other tests, which would go on as long as that does, are not in it
 TTL = 0  # seconds: names are asked for each time, unless a scenario is about remembering them
 _THREADS = 100  # libfuse's ten, and those of the pools
 _PATIENCE = 20.0  # seconds that a condition is waited for
