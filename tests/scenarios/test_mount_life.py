@@ -312,10 +312,12 @@ def test_umount_does_not_wait_for_another_place_of_the_mount(
     assert run("mount", registry.url, str(directory), environment=home).returncode == 0
     (other := tmp_path / "other").mkdir()
     subprocess.run(["mount", "--bind", directory, other], check=True)
-    done = run("umount", str(directory), environment=home)
+    try:
+        done = run("umount", str(directory), environment=home)
+    finally:
+        subprocess.run(["umount", other], check=True)
     assert done.returncode == 0
     assert done.stderr == f"regfs: {directory} is unmounted; the same mount is still on {other}\n"
-    subprocess.run(["umount", other], check=True)
 
 
 @pytest.mark.parametrize("name", ["with space", "größe", "back\\slash", 'quote\'d "x"', "comma,comma"])
