@@ -164,7 +164,9 @@ def _check_device() -> None:
             "/dev/fuse is missing; load it (modprobe fuse), or give it to the container (--device /dev/fuse)"
         )
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        raise MountFailed("/dev/fuse is closed to you; as root, run: chmod 666 /dev/fuse")
+        raise MountFailed(
+            "/dev/fuse is closed to you; as root, run: chmod 666 /dev/fuse; a container needs --device /dev/fuse"
+        )
     if os.geteuid() != 0 and shutil.which("fusermount") is None:
         raise MountFailed("fusermount is missing; install it: apt install fuse")
 
