@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import os
+import threading
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def log_to(handler: logging.Handler, level: str) -> None:
     logger.addHandler(handler)
     logger.setLevel(level.upper())
     logging.getLogger("fuse").addHandler(handler)
+    threading.excepthook = _log_uncaught
+
+
+def _log_uncaught(error: threading.ExceptHookArgs) -> None:
+    """A defect, which would be told on standard error: a mount in the background has none."""
+    if error.exc_value is not None and not isinstance(error.exc_value, SystemExit):
+        name = error.thread.name if error.thread else "a thread"
+        logging.getLogger("regfs").error("%s failed", name, exc_info=error.exc_value)
 
 
 def _is_journal() -> bool:

@@ -92,11 +92,13 @@ def test_in_the_foreground_it_serves_until_it_is_unmounted(
     assert "Traceback" not in logged
 
 
+@pytest.mark.logs(r"^nohost.invalid: no host of that name is known; ")
 def test_an_unknown_host_is_named(home: dict[str, str], directory: Path) -> None:
     assert "nohost.invalid" in fails(home, "mount", "nohost.invalid", directory)
     assert not is_mounted(directory)
 
 
+@pytest.mark.logs(r": the connection is refused; ")
 def test_a_refused_connection_is_named(home: dict[str, str], directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -104,6 +106,7 @@ def test_a_refused_connection_is_named(home: dict[str, str], directory: Path) ->
         assert "refused" in fails(home, "mount", f"localhost:{port}", directory)
 
 
+@pytest.mark.logs(r": its TLS certificate cannot be verified; ")
 def test_a_certificate_that_nobody_vouches_for_is_named_and_with_its_ca_it_is_mounted(
     home: dict[str, str], directory: Path, tls: Registry
 ) -> None:
@@ -115,10 +118,12 @@ def test_a_certificate_that_nobody_vouches_for_is_named_and_with_its_ca_it_is_mo
     assert os.path.ismount(directory)
 
 
+@pytest.mark.logs(r" does not speak TLS as expected; ")
 def test_plain_http_where_tls_was_asked_for_is_named(home: dict[str, str], directory: Path, registry: Registry) -> None:
     assert "--insecure" in fails(home, "mount", f"https://{registry.host}", directory)
 
 
+@pytest.mark.logs(r" refuses the login; ")
 def test_a_login_that_is_refused_is_named(home: dict[str, str], directory: Path, htpasswd: Registry) -> None:
     ca = ("--ca-file", htpasswd.lab.ca)
     assert "login" in fails(home, "mount", *ca, htpasswd.host, directory)
@@ -140,6 +145,7 @@ def test_a_login_that_is_refused_is_named(home: dict[str, str], directory: Path,
     ],
     ids=["a web page", "not found", "broken"],
 )
+@pytest.mark.logs(r", not as a registry does$")
 def test_what_is_not_a_registry_is_named(home: dict[str, str], directory: Path, answer: Answer) -> None:
     with Server(lambda request: answer) as server:
         assert server.host in fails(home, "mount", "--retries", "0", f"http://{server.host}", directory)
@@ -187,10 +193,12 @@ def test_a_bad_reference_is_told_the_right_form(home: dict[str, str], directory:
     assert "secret" not in line
 
 
+@pytest.mark.logs(r": there is no such repository; ")
 def test_a_repository_that_is_not_there_is_named(home: dict[str, str], directory: Path, registry: Registry) -> None:
     assert "no such repository" in fails(home, "mount", f"{registry.url}/no/such", directory)
 
 
+@pytest.mark.logs(r": there is no such (alias|manifest); ")
 def test_an_alias_that_is_not_there_is_named(
     home: dict[str, str], directory: Path, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
@@ -199,6 +207,7 @@ def test_an_alias_that_is_not_there_is_named(
     assert "no such" in fails(home, "mount", f"{registry.url}/{repository}@sha256:{'0' * 64}", directory)
 
 
+@pytest.mark.logs(r"^libfuse 2 is missing; ")
 def test_a_missing_libfuse_is_named(home: dict[str, str], directory: Path, registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     patch = "import ctypes.util\nctypes.util.find_library = lambda _: None\n"
@@ -207,6 +216,7 @@ def test_a_missing_libfuse_is_named(home: dict[str, str], directory: Path, regis
     assert "libfuse" in fails(home, "mount", registry.url, directory)
 
 
+@pytest.mark.logs(r" is open to other users; ")
 def test_a_cache_that_cannot_be_used_is_named(
     home: dict[str, str], directory: Path, registry: Registry, tmp_path: Path
 ) -> None:
@@ -366,3 +376,17 @@ def test_the_mount_table_says_what_is_mounted(home: dict[str, str], directory: P
     assert run("mount", registry.url, str(directory), environment=home).returncode == 0
     lines = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
     assert [(line[0], line[2]) for line in lines if line[1] == str(directory)] == [(registry.url, "fuse.regfs")]
+
+
+def test_what_nobody_catches_in_a_thread_is_in_the_log(tmp_path: Path) -> None:
+    program = """if True:
+        import pathlib, sys, threading
+        from regfs.logs import log_file, log_to
+        log_to(log_file(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]).parent), "info")
+        thread = threading.Thread(target=lambda: 1 / 0, name="fetching")
+        thread.start()
+        thread.join()"""
+    log = tmp_path / "mount.log"
+    done = subprocess.run([sys.executable, "-c", program, log], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert " ERROR fetching failed\nTraceback " in log.read_text()
