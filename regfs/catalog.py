@@ -23,7 +23,7 @@ from regfs.registry.exceptions import DXFError, DXFUnauthorizedError
 from regfs.registry.manifest import Descriptor, Index, InvalidManifest, Manifest
 from regfs.registry.reference import is_alias, is_digest, is_repository
 from regfs.registry.remote import NotModified, Remote
-from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
+from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout, status_of
 from regfs.singleflight import SingleFlight
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 _DENIED = frozenset({401, 403})
+_TOO_MANY = 429
 _MISSING = 5.0  # seconds that what is not there is remembered, at most
 _UNREACHABLE = 5.0  # seconds between tries while stale answers are served
 _OUTAGE = 60.0  # seconds without a stale answer after which the next one is of another outage
@@ -128,7 +129,7 @@ class Catalog:
         except DXFUnauthorizedError:
             return False
         except HTTPError as error:
-            if error.response is None or error.response.status_code not in _DENIED:
+            if status_of(error) not in _DENIED:
                 raise
             return False
 
@@ -350,5 +351,5 @@ class Catalog:
 
 def _transient(error: Exception) -> bool:
     if isinstance(error, HTTPError):
-        return error.response is not None and (error.response.status_code >= 500 or error.response.status_code == 429)
+        return status_of(error) >= 500 or status_of(error) == _TOO_MANY
     return isinstance(error, ConnectionFailed | Timeout)

@@ -34,6 +34,7 @@ _SILENCES = 2  # in a row without a byte, where each is a whole timeout
 _PATIENCE = 30.0  # seconds that another process may bring no chunk before it is taken for stopped
 _POLL = 0.02  # seconds between looks at what another process has brought
 _SOON = 0.005  # seconds
+_NOBODY = Window(turns=-1)  # of a transfer that nobody waits for any more
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
@@ -505,6 +506,3 @@ class Download:
                 if self._verified or (isinstance(self._storage, MemoryBlob) and not self._hashing):
                     return
                 self._changed.wait(0.1)  # another thread hashes
-
-
-_NOBODY = Window(turns=-1)  # the window of a transfer that nobody waits for any more

@@ -47,7 +47,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 class _Open:
     """One handle: on a blob being read, on a file being written, or on a document."""
 
-    attributes: Attributes | None = None  # of a file being written: as it is now
+    attributes: Attributes | None = None  # at the open; those of a file being written change
     reader: Reader | None = None
     digest: str | None = None  # of what the reader reads
     staged: Writing | None = None

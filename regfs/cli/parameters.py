@@ -173,6 +173,7 @@ def connecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]:
+    """What :class:`regfs.graph.Options` takes, from the options of :func:`connecting`."""
     return {
         "reference": reference,
         "connection": connection_to(reference, given),
@@ -182,6 +183,7 @@ def graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]
 
 
 def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
+    """How to reach the registry of a reference, from the options of :func:`connecting`; ends where they contradict."""
     if (given["client_cert"] is None) != (given["client_key"] is None):
         fail("--client-cert and --client-key belong together; give both")
     if given["insecure"] and reference.scheme == "https":

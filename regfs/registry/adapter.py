@@ -99,7 +99,11 @@ def without_deadline(response: Response) -> None:
 
 
 class Adapter(HTTPAdapter):
-    """Connections made with one TLS context, whatever ``requests`` would load from its environment."""
+    """Connections made with one TLS context, whatever ``requests`` would load from its environment.
+
+    :param tls: how to speak TLS
+    :param retry: what is tried again
+    """
 
     def __init__(self, tls: ssl.SSLContext, retry: Retry) -> None:
         self._tls = tls

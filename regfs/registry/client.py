@@ -23,14 +23,13 @@ from regfs.registry.exceptions import (
 )
 from regfs.registry.fetched import FetchedManifest
 from regfs.registry.reference import is_digest
-from regfs.registry.transport import NOT_FOUND, HTTPError, Response, status_of
+from regfs.registry.transport import CREATED, NOT_FOUND, HTTPError, Response, status_of
 
 __all__ = ["DXF", "DXFBase", "hash_bytes", "hash_file"]
 
 Repository = TypeVar("Repository", bound="DXF")
 Blobs = list[str] | list[tuple[str, int]]
 
-_CREATED = 201
 _HASH_BYTES = 1 << 20
 _PULL_BYTES = 8192
 _ACCEPT = {"Accept": manifests.ACCEPT}
@@ -182,7 +181,7 @@ class DXF(DXFBase):
         """
         query = urlencode({"mount": digest, "from": self._full_name(repo)})
         response = self._request("post", f"blobs/uploads/?{query}")
-        if response.status_code != _CREATED:
+        if response.status_code != CREATED:
             raise DXFMountFailed
         got = response.headers.get("Docker-Content-Digest", digest)
         if got != digest:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from regfs.registry.auth import Credential
+from regfs.registry.xdg import config_home, home
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +72,12 @@ def files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(environment["XDG_RUNTIME_DIR"], "containers", "auth.json")
     else:
         yield Path("/run/containers", str(os.getuid()), "auth.json")
-    home = Path(environment.get("HOME") or Path.home())
-    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containers", "auth.json")
+    yield config_home(environment) / "containers" / "auth.json"
     yield _docker_file(environment)
 
 
 def _docker_file(environment: Mapping[str, str]) -> Path:
-    home = Path(environment.get("HOME") or Path.home())
-    return Path(environment.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    return Path(environment.get("DOCKER_CONFIG") or home(environment) / ".docker") / "config.json"
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -207,8 +206,8 @@ def store(environment: Mapping[str, str], host: str, credential: Credential) -> 
     """
     path = _file_to_write(environment)
     document = _load(path)
-    helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
-    if isinstance(helper, str) and helper:
+    helper = _helper_of(document, host)
+    if helper is not None:
         text = {"ServerURL": _store_key(host), "Username": credential.username, "Secret": credential.password}
         _helped(helper, "store", environment, json.dumps(text))
         return f"docker-credential-{helper}"
@@ -226,8 +225,8 @@ def erase(environment: Mapping[str, str], host: str) -> list[str]:
     places = []
     for path in files(environment):
         document = _load(path)
-        helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
-        if isinstance(helper, str) and helper:
+        helper = _helper_of(document, host)
+        if helper is not None:
             with suppress(CredentialsUnusable):
                 _helped(helper, "erase", environment, _store_key(host))
                 places.append(f"docker-credential-{helper}")
@@ -237,6 +236,12 @@ def erase(environment: Mapping[str, str], host: str) -> list[str]:
             _write(path, {**document, "auths": auths})
             places.append(os.fspath(path))
     return places
+
+
+def _helper_of(document: Mapping[str, Any], host: str) -> str | None:
+    """The program that keeps the credential of *host*; None where the file itself does."""
+    helper = _section(document, "credHelpers").get(host) or document.get("credsStore")
+    return helper if isinstance(helper, str) and helper else None
 
 
 def _file_to_write(environment: Mapping[str, str]) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regfs.registry.reference import InvalidReference, Reference, parse_reference
+from regfs.registry.xdg import config_home
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,16 +40,14 @@ def configured(environment: Mapping[str, str], host: str) -> list[Reference]:
 
 def _hosts_toml(environment: Mapping[str, str], host: str) -> Iterator[Path]:
     """The user's own, as nerdctl has it, and the machine's."""
-    home = Path(environment.get("HOME") or Path.home())
-    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containerd", "certs.d", host, "hosts.toml")
+    yield config_home(environment) / "containerd" / "certs.d" / host / "hosts.toml"
     yield _CONTAINERD / host / "hosts.toml"
 
 
 def _registries_conf(environment: Mapping[str, str]) -> Iterator[Path]:
     if environment.get("CONTAINERS_REGISTRIES_CONF"):
         yield Path(environment["CONTAINERS_REGISTRIES_CONF"])
-    home = Path(environment.get("HOME") or Path.home())
-    yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "containers", "registries.conf")
+    yield config_home(environment) / "containers" / "registries.conf"
     yield Path("/etc/containers/registries.conf")
 
 

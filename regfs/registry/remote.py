@@ -20,6 +20,7 @@ from regfs.registry.manifest import Index, InvalidManifest, Manifest
 from regfs.registry.pooled import PooledDXF, UnexpectedAnswer, read_at_most
 from regfs.registry.source import BlobSource, MirroredSource
 from regfs.registry.transport import (
+    CREATED,
     NOT_FOUND,
     TRANSIENT,
     UNAUTHORIZED,
@@ -87,7 +88,8 @@ class Remote:
         :raises UnexpectedAnswer: when what answers is not a registry
         :raises DXFUnauthorizedError: when it refuses the user
         """
-        response = self._dxf("")._send("get", f"{'http' if self._insecure else 'https'}://{self.host}/v2/")
+        dxf = self._dxf("")
+        response = dxf._send("get", dxf._base_url)
         if response.status_code == UNAUTHORIZED:
             raise DXFUnauthorizedError
         kind = response.headers.get("Content-Type", "")
@@ -120,8 +122,8 @@ class Remote:
     ) -> Manifest | Index | NotModified | None:
         """The manifest of an alias or digest, verified against its digest.
 
-        :param mirrored: whether a mirror may answer
         :param known: a digest; when the alias still has it, the answer is NotModified (RFC 9110, If-None-Match)
+        :param mirrored: whether a mirror may answer
         :returns: None when there is no such alias
         :raises DXFDigestMismatchError: when the bytes are not what their digest says
         :raises InvalidManifest: when they are no manifest
@@ -205,7 +207,7 @@ class Remote:
             response = dxf._request("post", f"blobs/uploads/?{query}", access=access)
         except (HTTPError, DXFUnauthorizedError):
             return False
-        if response.status_code == 201:
+        if response.status_code == CREATED:
             return True
         self._cancel(dxf, response)
         return False
@@ -234,7 +236,12 @@ class Remote:
 
 
 def verified_manifest(content: bytes, response: Response, reference: str) -> Manifest | Index:
-    """Parse what came for *reference*, checked against the digest in it or in the response."""
+    """Parse what came for *reference*, checked against the digest in it or in the response.
+
+    :raises DXFDigestMismatchError: when it is not what that says
+    :raises InvalidManifest: when it is no manifest
+    :raises DXFUnsupportedSchemaType: when it is one of an unknown type
+    """
     stated = reference if ":" in reference else response.headers.get("Docker-Content-Digest")
     document = manifests.load(content)
     content_type = response.headers.get("Content-Type")

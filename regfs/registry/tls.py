@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from regfs.registry.xdg import config_home, home
+
 
 class CertificateUnusable(Exception):
     """A certificate or key file cannot be used; the text is one line that says which and why."""
@@ -65,12 +67,11 @@ class Certificates:
 
 
 def _certs_d(environment: Mapping[str, str], host: str) -> Iterator[Path]:
-    home = Path(environment.get("HOME") or Path.home())
-    config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    config = config_home(environment)
     for base in (
         config / "containers",
         config / "docker",
-        home / ".docker",
+        home(environment) / ".docker",
         Path("/etc/containers"),
         Path("/etc/docker"),
     ):

@@ -58,6 +58,7 @@ __all__ = [
     "without_queries",
 ]
 
+CREATED = 201
 BAD_REQUEST = 400
 UNAUTHORIZED = 401
 NOT_FOUND = 404
