@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +78,7 @@ class Graph:
     def __init__(self, options: Options) -> None:
         self.activity = Activity()
         self.user = ""  # whom the registry was told that this is; nobody when it did not ask
-        try:
+        with _required():
             observed = replace(
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
             )
@@ -88,14 +89,13 @@ class Graph:
                 private_directory(options.state_dir / name, OTHERWISE)
             self.journal = Journal(options.state_dir / "journal", options.reference.host)
             names = NameStore(options.cache_dir, options.reference.host)
-        except CannotConnect as error:
-            raise Unusable(str(error)) from None
-        except OSError as error:
-            raise Unusable(error.strerror or str(error)) from None
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
         self.tree = Tree(self.catalog, root_of(options.reference, self.catalog), options.platform)
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
+        self.filesystem = self._filesystem(options.read_only)
+
+    def _filesystem(self, read_only: bool) -> Filesystem:
         describer, placement = Describer(self.catalog, self.fetcher), Placement(self.tree)
         writings = Writings(
             self.journal,
@@ -107,7 +107,7 @@ class Graph:
             landed=self.tree.landed,
             activity=self.activity,
         )
-        self.filesystem = Filesystem(
+        return Filesystem(
             self.tree,
             self.catalog,
             self.fetcher,
@@ -116,7 +116,7 @@ class Graph:
             placement,
             Moves(self.tree, placement, self.publisher),
             writings,
-            options.read_only,
+            read_only,
         )
 
     def _noting_user(self, options: Options) -> Callable[[str, str], Credential | None]:
@@ -141,6 +141,20 @@ class Graph:
         self.publisher.close()
         self.fetcher.close()
         self.remote.close()
+
+
+@contextmanager
+def _required() -> Iterator[None]:
+    """Says in one line what cannot be used.
+
+    :raises Unusable: in the place of what was raised
+    """
+    try:
+        yield
+    except CannotConnect as error:
+        raise Unusable(str(error)) from None
+    except OSError as error:
+        raise Unusable(error.strerror or str(error)) from None
 
 
 def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:

@@ -320,13 +320,23 @@ class PooledTransport:
         self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
     ) -> Response:
         """Send, unless the host could not be reached a moment ago: many callers then wait once, not each."""
-        host, began = _netloc(url), monotonic()
-        if began < self._down.get(host, 0.0):
+        host = _netloc(url)
+        if monotonic() < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
         whole = not kwargs.pop("stream", False)
+        response = self._observed(session, method, url, auth=_Authorization(authorization), **kwargs)
+        if whole:
+            release(response)  # what is read of such answers is in their headers
+        elif "Range" in (kwargs.get("headers") or ()):
+            without_deadline(response)
+        return response
+
+    def _observed(self, session: requests.Session, method: str, url: str, **kwargs: Any) -> Response:
+        """Send, and tell the observer what came of it."""
+        host, began = _netloc(url), monotonic()
         result, answer = "error", 0
         try:
-            response = session.request(method, url, auth=_Authorization(authorization), stream=True, **kwargs)
+            response = session.request(method, url, stream=True, **kwargs)
             result, answer = str(response.status_code), _length(response)
         except RequestException as error:
             result = _kind_of(error)
@@ -340,10 +350,6 @@ class PooledTransport:
             data = kwargs.get("data") if result.startswith("2") else None
             sent = 0 if data is None else int(super_len(data))  # type: ignore[no-untyped-call]
             self._observer(Exchange(method.upper(), without_queries(url), result, monotonic() - began, sent, answer))
-        if whole:
-            release(response)  # what is read of such answers is in their headers
-        elif "Range" in (kwargs.get("headers") or ()):
-            without_deadline(response)
         return response
 
     def _ask_token(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> object:
