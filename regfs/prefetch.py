@@ -53,7 +53,7 @@ def _blobs(graph: Graph, repository: str, alias: str, platform: str | None) -> I
     if top is None:
         raise NothingThere(f"there is no alias {alias} in {repository}")
     for _, manifest in manifests_in(graph, repository, top, platform):
-        for blob in (*manifest.layers, *([manifest.config] if manifest.config else [])):
+        for blob in manifest.blobs:
             yield sized_blob(graph, repository, blob)
 
 

@@ -342,9 +342,8 @@ class Publisher:
             return True
         if isinstance(manifest, Index):
             return all(self._bring_child(source, goal, entry.digest) for entry in manifest.entries)
-        blobs = [*manifest.layers, *([manifest.config] if manifest.config else [])]
-        self.seen(source, blobs)
-        return manifest.writable and all(self.bring(goal, blob.digest) for blob in blobs)
+        self.seen(source, manifest.blobs)
+        return manifest.writable and all(self.bring(goal, blob.digest) for blob in manifest.blobs)
 
     def _bring_child(self, source: str, goal: str, digest: str) -> bool:
         child = self._catalog.manifest(source, digest)

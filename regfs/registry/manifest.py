@@ -114,6 +114,11 @@ class Manifest:
     artifact_type: str | None = None
     writable: bool = True
 
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """What it names: the layers, then the config."""
+        return self.layers if self.config is None else (*self.layers, self.config)
+
 
 @dataclass(frozen=True)
 class Index:
