@@ -14,8 +14,6 @@ from regfs.cache import BlobCache
 from regfs.registry.manifest import digest_of
 from regfs.sparse import CHUNK, SparseBlob
 
-MIB = 1 << 20
-
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:

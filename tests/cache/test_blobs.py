@@ -16,8 +16,8 @@ from regfs.cache import BlobCache
 from regfs.private import NotPrivate
 from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.manifest import digest_of
-from tests.cache.conftest import MIB, digests, keep, leftovers, put_chunk
-from tests.fetch.conftest import content_of
+from tests.cache.conftest import digests, keep, leftovers, put_chunk
+from tests.contents import MIB, content_of, flip
 
 NOBODY = 65534
 
@@ -233,15 +233,6 @@ def test_check_goes_on_after_a_blob_that_went_meanwhile(cache: BlobCache) -> Non
     assert next(found) == kept[0]
     cache.remove(kept[1])
     assert list(found) == [kept[2]]
-
-
-def flip(path: Path, offset: int) -> None:
-    """Change one bit of a file."""
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 1]))
 
 
 def test_a_cache_is_for_its_user_alone(cache: BlobCache) -> None:

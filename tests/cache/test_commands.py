@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from regfs.cache import BlobCache
-from tests.cache.conftest import MIB, digests, keep, put_chunk
-from tests.cache.test_blobs import content, flip
+from tests.cache.conftest import digests, keep, put_chunk
+from tests.cache.test_blobs import content
+from tests.contents import MIB, flip
 from tests.scenarios.views import environment, run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -13,8 +13,9 @@ from regfs.fetch import Fetcher
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
 from regfs.sparse import CHUNK, MEMORY
-from tests.cache.conftest import MIB, digests, fill
-from tests.fetch.conftest import Lying, Reading, content_of, read_from
+from tests.cache.conftest import digests, fill
+from tests.contents import MIB, content_of
+from tests.fetch.conftest import Lying, Reading, read_from
 
 pytestmark = pytest.mark.logs
 Disk = Callable[[int], Path]

@@ -23,7 +23,8 @@ from regfs.registry.source import Body
 from regfs.registry.transport import PooledTransport
 from regfs.sparse import CHUNK, SMALL
 from tests.cache.conftest import digests, keep, put_chunk
-from tests.fetch.conftest import Lying, Reading, content_of, read_from
+from tests.contents import content_of
+from tests.fetch.conftest import Lying, Reading, read_from
 from tests.servers import Answer, Request
 
 LARGE = content_of(20 * CHUNK + 777)

@@ -19,7 +19,8 @@ from regfs.registry.transport import PooledTransport
 from regfs.sparse import CHUNK, SMALL
 from tests.cache import workers
 from tests.cache.conftest import digests
-from tests.fetch.conftest import content_of, read_from
+from tests.contents import content_of
+from tests.fetch.conftest import read_from
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.servers import Server, forward

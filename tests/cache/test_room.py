@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from regfs.cache import BlobCache, Usage
-from tests.cache.conftest import MIB, digests, fill, keep, leftovers, put_chunk
+from tests.cache.conftest import digests, fill, keep, leftovers, put_chunk
 from tests.cache.test_blobs import content
+from tests.contents import MIB
 
 SMALL = MIB // 8  # well below the twentieth of a limit after which a cache is looked through anyway
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from regfs.cache import BlobCache
 from regfs.registry.manifest import digest_of
 from regfs.sparse import CHUNK, SMALL, SparseBlob
-from tests.cache.conftest import MIB, digests, keep, leftovers, put_chunk
-from tests.fetch.conftest import content_of
+from tests.cache.conftest import digests, keep, leftovers, put_chunk
+from tests.contents import MIB, content_of
 
 SIZE = 11 * CHUNK + 77
 CONTENT = content_of(SIZE)

@@ -15,9 +15,9 @@ import oras.client
 import pytest
 
 from tests.commands.conftest import Regfs
+from tests.contents import MIB, content_of
 from tests.counting import Counting
 from tests.links import Link
-from tests.reading.conftest import MIB, content_of
 from tests.registries import Registry
 from tests.scenarios.foreign import CREATED, DOCKER_MANIFEST, Foreign, digest_of
 from tests.servers import Answer, Request

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -16,16 +15,10 @@ from regfs.fetch import Fetcher, Reader
 from regfs.registry.manifest import Descriptor, digest_of
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
-from regfs.sparse import CHUNK
 from tests.servers import Answer, Request, Server
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 Fault = Callable[[Request, Answer], Answer]
-
-
-def content_of(size: int, seed: int = 0) -> bytes:
-    """Bytes that no two offsets share."""
-    return Random(seed).randbytes(size)
 
 
 @dataclass
@@ -125,6 +118,3 @@ def reading(tmp_path: Path) -> Iterator[Callable[..., Reading]]:
         remote.close()
         with suppress(OSError):
             server.stop()
-
-
-__all__ = ["CHUNK"]

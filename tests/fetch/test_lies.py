@@ -11,7 +11,8 @@ from regfs.registry.exceptions import DXFDigestMismatchError
 from regfs.registry.pooled import UnexpectedAnswer
 from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
 from regfs.sparse import CHUNK
-from tests.fetch.conftest import Reading, content_of, read_from
+from tests.contents import content_of
+from tests.fetch.conftest import Reading, read_from
 from tests.servers import Answer, Request, Server
 
 Make = Callable[..., Reading]

@@ -9,7 +9,8 @@ import pytest
 
 from regfs.registry.manifest import Descriptor, digest_of
 from regfs.sparse import CHUNK, SMALL
-from tests.fetch.conftest import Reading, content_of, read_from
+from tests.contents import content_of
+from tests.fetch.conftest import Reading, read_from
 
 Make = Callable[..., Reading]
 LARGE = 40 * CHUNK + 12345

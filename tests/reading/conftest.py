@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 
+from tests.contents import MIB
 from tests.scenarios.making import Mount, closing_without_trace, making
 from tests.scenarios.views import Mounted
-
-MIB = 1 << 20
 
 
 @pytest.fixture
@@ -21,11 +18,6 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
     """Mounts a reference, by default with names that stay fresh; a trace in the log fails the test."""
     with making(Mounted, tmp_path, closing_without_trace, ttl=60) as make:
         yield make
-
-
-def content_of(size: int, seed: int = 0) -> bytes:
-    """Bytes that no two offsets share."""
-    return Random(seed).randbytes(size)
 
 
 def process_of(view: Mounted) -> int:
@@ -59,10 +51,3 @@ def read(view: Mounted, path: str, size: int = -1, offset: int = 0) -> bytes:
 def warnings(view: Mounted) -> list[str]:
     """What the log warns of."""
     return [line for line in view.log().splitlines() if " WARNING " in line or " ERROR " in line]
-
-
-def flip(path: Path, offset: int) -> None:
-    """Change one bit of a file."""
-    with open(path, "r+b") as file:
-        byte = os.pread(file.fileno(), 1, offset)[0]
-        os.pwrite(file.fileno(), bytes([byte ^ 1]), offset)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.contents import MIB, content_of
 from tests.counting import Counting
-from tests.reading.conftest import MIB, content_of, read, warnings
+from tests.reading.conftest import read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount

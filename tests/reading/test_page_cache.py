@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.contents import MIB, content_of, flip
 from tests.counting import Counting
-from tests.reading.conftest import MIB, content_of, counter, flip, process_of, read, warnings
+from tests.reading.conftest import counter, process_of, read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from tests.contents import MIB, content_of
 from tests.counting import Counting
-from tests.reading.conftest import MIB, content_of
 from tests.reading.test_sharing import LARGE, whole
 from tests.scenarios.foreign import Foreign, digest_of
 from tests.scenarios.making import Mount

@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 from regfs.sparse import CHUNK
+from tests.contents import MIB, content_of
 from tests.counting import Counting
-from tests.reading.conftest import MIB, content_of, counter, process_of, read
+from tests.reading.conftest import counter, process_of, read
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount
 from tests.scenarios.views import eventually, refused

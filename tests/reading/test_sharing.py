@@ -10,8 +10,9 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.contents import MIB, content_of
 from tests.counting import Counting
-from tests.reading.conftest import MIB, content_of, process_of, read
+from tests.reading.conftest import process_of, read
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign, digest_of
 from tests.scenarios.making import Mount

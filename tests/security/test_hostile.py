@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from regfs.registry.manifest import OCI_INDEX, OCI_MANIFEST, digest_of
+from tests.contents import MIB
 from tests.scenarios.views import Direct, Mounted, present
 from tests.security.conftest import JSON, TITLE, Fake, memory, within
 from tests.servers import Answer, Request, Server
 
 NewDirect = Callable[..., Direct]
 NewMount = Callable[..., Mounted]
-MIB = 1 << 20
 ZEROS = "sha256:" + "0" * 64
 GZIP = ("Content-Encoding", "gzip")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.contents import flip
 from tests.counting import Counting
-from tests.reading.conftest import flip
 from tests.registries import PASSWORD, USER, Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Mounted, environment, run

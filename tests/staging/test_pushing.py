@@ -13,12 +13,11 @@ from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
 from regfs.registry.upload import AHEAD_PIECE, UploadAhead
 from regfs.staging import CutShort, Journal, Piece, Staged, Target
+from tests.contents import MIB
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign, digest_of
 from tests.servers import Answer, Request, Server, forward
 from tests.staging.conftest import write_down
-
-MIB = 1 << 20
 
 
 @pytest.fixture

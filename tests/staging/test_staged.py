@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from regfs.registry.remote import Remote
 from regfs.registry.transport import PooledTransport
 from regfs.staging import Journal, Staged, Target
+from tests.contents import MIB
 from tests.staging.conftest import HOST, TARGET, contents, names, take_all_files
 
-MIB = 1 << 20
 ELSEWHERE = Target("another/repository", "v2", ("june.png",))
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.contents import MIB
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Handle, Mounted, eventually
 from tests.servers import Answer, Request, Server, forward
 
 Mount = Callable[..., Mounted]
-MIB = 1 << 20
 
 
 class Watched:
