@@ -30,7 +30,7 @@ class FetchedManifest:
     @property
     def is_schema1(self) -> bool:
         """Whether it is of the signed first schema."""
-        return self.media_type in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED)
+        return self.media_type in manifests.SIGNED
 
     @property
     def is_index(self) -> bool:

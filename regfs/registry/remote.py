@@ -161,7 +161,7 @@ class Remote:
                 "put", f"manifests/{reference}", headers=headers, data=content, repeat=True
             )
             stated = answer.headers.get("Docker-Content-Digest", digest)
-            if stated == digest or media_type in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED):
+            if stated == digest or media_type in manifests.SIGNED:
                 return digest  # of a signed schema 1 manifest the registry states another one
             log.warning("%s: the registry got another manifest than was sent for %s", self.host, reference)
         raise DXFDigestMismatchError(stated, digest)
@@ -245,7 +245,7 @@ def verified_manifest(content: bytes, response: Response, reference: str) -> Man
     stated = reference if ":" in reference else response.headers.get("Docker-Content-Digest")
     document = manifests.load(content)
     content_type = response.headers.get("Content-Type")
-    if manifests.kind(document, content_type) in (manifests.SCHEMA1, manifests.SCHEMA1_SIGNED):
+    if manifests.kind(document, content_type) in manifests.SIGNED:
         return schema1.parse(content, stated)
     parsed = manifests.parse(content, content_type, stated)
     if stated is not None and parsed.digest != stated:
