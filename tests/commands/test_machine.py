@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.registries import Registry
-from tests.scenarios.views import ALONE, REGFS, environment
+from tests.scenarios.views import ALONE, APART, REGFS, environment
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK), reason="only root can change what a machine has"
@@ -32,7 +32,7 @@ def said(directory: Path, lacking: str, command: str, status: int = 1) -> str:
         {lacking}
         exec {command}"""
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", ALONE + script],
+        [*APART, "bash", "-c", ALONE + script],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment(directory), timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (status, ""), done.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.views import ALONE
+from tests.scenarios.views import ALONE, APART
 
 HELPER = os.path.join(sysconfig.get_path("scripts"), "mount.regfs")
 _SET_UP = """
@@ -49,7 +49,7 @@ class Namespace:
             "XDG_STATE_HOME": f"{self._directory}/s",
         }
         done = subprocess.run(
-            ["unshare", "--mount", "bash", "-c", ALONE + _SET_UP + script, "bash", str(scratch), HELPER, self._host],
+            [*APART, "bash", "-c", ALONE + _SET_UP + script, "bash", str(scratch), HELPER, self._host],
             env=kept, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             timeout=60, check=False,
         )  # fmt: skip

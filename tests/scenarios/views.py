@@ -30,6 +30,7 @@ from regfs.registry.reference import parse_reference
 from tests import leftovers
 
 REGFS = os.path.join(sysconfig.get_path("scripts"), "regfs")
+APART = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")  # no mount, and no process, outlives the command
 ALONE = """awk '$3 == "fuse.regfs" {print $2}' /proc/self/mounts |
     while read -r other; do umount -i -l "$(printf %b "$other")" || true; done
 """  # in a mount namespace of one's own: mounts of other tests, which would go on as long as that does, are not in it
