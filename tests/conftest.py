@@ -16,6 +16,7 @@ import pytest
 from tests import leftovers
 from tests.counting import Counting
 from tests.gate import Gate
+from tests.logs import LOGS
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount, closing_whatever_is_left, making
@@ -139,24 +140,24 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
         yield make
 
 
-class _Warnings(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@pytest.fixture(autouse=True)
-def quiet_log(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test during which ``regfs`` logged a warning, unless it is marked with ``logs``."""
-    handler = _Warnings()
-    logging.getLogger("regfs").addHandler(handler)
+@pytest.fixture(scope="session", autouse=True)
+def log_read() -> Iterator[None]:
+    """What regfs logs here is known to :data:`LOGS`, as what mounts log."""
+    logging.getLogger("regfs").addHandler(LOGS)
     yield
-    logging.getLogger("regfs").removeHandler(handler)
-    if handler.records and request.node.get_closest_marker("logs") is None:
-        pytest.fail("regfs logged: " + "; ".join(record.getMessage() for record in handler.records))
+    logging.getLogger("regfs").removeHandler(LOGS)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Fails a test during which regfs, here or in a mount, warned of what no marker ``logs`` of the test announces.
+
+    What was made for the test, and what the last test of a module ends, has been closed by now.
+    """
+    yield
+    announced = [pattern for marker in item.iter_markers("logs") for pattern in marker.args or ["."]]
+    if lines := LOGS.unannounced(announced):
+        pytest.fail("not announced by @pytest.mark.logs(pattern): " + "\n".join(lines), pytrace=False)
 
 
 _shared: set[str] = set()  # what is there for longer than a test: it is not the test's that asked for it first

@@ -76,6 +76,6 @@ def test_an_unknown_kind_of_registry_is_refused(lab: Lab) -> None:
         lab.start("other")
 
 
-@pytest.mark.logs
+@pytest.mark.logs("^expected$")
 def test_a_test_that_expects_a_warning_may_have_one() -> None:
     logging.getLogger("regfs.tests").warning("expected")

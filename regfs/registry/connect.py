@@ -123,6 +123,8 @@ def explain(error: Exception, host: str) -> str:
     text = str(error)
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
         return f"{host}: its TLS certificate cannot be verified; name the CA that signed it with --ca-file"
+    if isinstance(error, SSLError) and "certificate required" in text:
+        return f"{host}: it asks for a client certificate; name one with --client-cert and --client-key"
     if isinstance(error, SSLError):
         return f"{host} does not speak TLS as expected; if it is a plain HTTP registry, use --insecure"
     if isinstance(error, Timeout):

@@ -16,8 +16,9 @@ from regfs.sparse import CHUNK, MEMORY
 from tests.cache.conftest import digests, fill
 from tests.contents import MIB, content_of
 from tests.fetch.conftest import Lying, Reading, read_from
+from tests.logs import OTHER_BYTES
 
-pytestmark = pytest.mark.logs
+pytestmark = pytest.mark.logs(r": No space left on device$")
 Disk = Callable[[int], Path]
 Make = Callable[..., Reading]
 LARGE = content_of(20 * CHUNK + 777)
@@ -83,6 +84,7 @@ def test_a_blob_larger_than_memory_reads_right_without_a_disk(disk: Disk, readin
     reader.close()
 
 
+@pytest.mark.logs(OTHER_BYTES)
 def test_a_blob_larger_than_memory_that_is_not_its_digest_is_refused_at_its_end(disk: Disk, reading_on: Make) -> None:
     huge = reading_on(disk(16 * MIB), HUGE)
     huge.registry.content = HUGE[:5] + b"!" + HUGE[6:]

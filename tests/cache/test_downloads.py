@@ -25,6 +25,7 @@ from regfs.sparse import CHUNK, SMALL
 from tests.cache.conftest import digests, keep, put_chunk
 from tests.contents import content_of
 from tests.fetch.conftest import Lying, Reading, read_from
+from tests.logs import OTHER_BYTES
 from tests.servers import Answer, Request
 
 LARGE = content_of(20 * CHUNK + 777)
@@ -208,7 +209,7 @@ def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(
     reader.close()
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_one_reader_after_the_other_of_bad_bytes_gets_the_error(reading: Make) -> None:
     mine = reading(always=lambda request, answer: Answer(206, answer.headers, b"!" + answer.body[1:]))
     waiting = [in_thread(mine.read) for _ in range(6)]
@@ -264,7 +265,7 @@ def cache_files(directory: Path) -> list[str]:
     return found
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_after_any_number_of_opens_closes_and_failures_nothing_is_open(reading: Make) -> None:
     random = Random(5)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from regfs.cli import commands
+from tests.logs import NOT_PUSHED
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import REGFS, run
@@ -119,6 +120,7 @@ def test_the_cache_tells_programs_what_it_holds(home: dict[str, str]) -> None:
     assert json.loads(run("cache", "check", "--json", environment=home).stdout) == {"removed": [], "blobs": 0}
 
 
+@pytest.mark.logs(r"^close .*: Failed to establish a new connection: ", NOT_PUSHED)
 def test_programs_are_told_what_is_pending(home: dict[str, str], directory: Path, lab: Lab, repository: str) -> None:
     registry = lab.start("plain")
     assert run("mount", "--retries", "0", registry.url, str(directory), environment=home).returncode == 0
@@ -189,7 +191,8 @@ def test_an_interrupt_while_a_command_is_loaded_ends_it_without_a_trace(
 ) -> None:
     (tmp_path / "click.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
     with subprocess.Popen(
-        [sys.executable, Path(REGFS).with_name(program), "--version"], env={**home, "PYTHONPATH": str(tmp_path)},
+        ["env", "--default-signal=INT", sys.executable, Path(REGFS).with_name(program), "--version"],
+        env={**home, "PYTHONPATH": str(tmp_path)}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as command:  # fmt: skip
         assert command.stdout is not None

@@ -30,6 +30,7 @@ from regfs.registry.upload import AHEAD_PIECE
 from regfs.remedies import REMEDIES
 from regfs.staging import Journal, Pending, Target
 from tests.gate import Gate
+from tests.logs import NOT_PUSHED, STALE
 from tests.registries import PASSWORD, USER, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import REGFS, Mounted, eventually, refused, run
@@ -143,7 +144,7 @@ def test_how_much_of_a_file_is_on_its_way_is_counted() -> None:
     assert activity.pushes() == []
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^create .*: it belongs to no alias; ")
 def test_the_last_errors_are_shown_with_what_to_do(mounted: Mounted, foreign: Foreign, repository: str) -> None:
     foreign.artifact(repository, "v1", {"a": b"a"})
     with refused(errno.EPERM):
@@ -154,7 +155,7 @@ def test_the_last_errors_are_shown_with_what_to_do(mounted: Mounted, foreign: Fo
     assert REMEDIES[errno.EPERM].remedy in run("status", environment=mounted.environment).stdout
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^push .*; its bytes are kept, see: regfs pending$", NOT_PUSHED)
 def test_a_push_that_fails_after_the_last_close_is_among_the_last_errors(
     tmp_path: Path, own_registry: Registry, repository: str
 ) -> None:
@@ -264,6 +265,7 @@ def test_metrics_are_what_prometheus_understands(tmp_path: Path, registry: Regis
     view.close()
 
 
+@pytest.mark.logs(r": Address already in use; name another port$")
 def test_a_port_that_is_taken_is_one_line_and_nothing_is_mounted(
     home: dict[str, str], directory: Path, registry: Registry
 ) -> None:
@@ -315,7 +317,7 @@ def test_at_debug_the_log_has_every_request_and_by_default_it_is_short(
     ]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(STALE)
 def test_the_log_says_when_old_answers_are_served_and_when_the_registry_is_back(
     tmp_path: Path, own_registry: Registry, repository: str
 ) -> None:

@@ -14,9 +14,11 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from tests.endurance import differential, faults, fsx, kills, load, machine, suites
+from tests.locks.watching import watching
 
 Kind = Callable[[int, float, Path], str]
 
@@ -31,13 +33,17 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def soak(name: str, seed: int, seconds: float) -> bool:
-    """Run one kind for a while; returns whether it found nothing. What it found is printed, with the seed."""
+def soak(name: str, seed: int, seconds: float, watched: bool = False) -> bool:
+    """Run one kind for a while; returns whether it found nothing. What it found is printed, with the seed.
+
+    :param watched: the mounts' locks are watched; one that is taken out of their order was found, too
+    """
     print(f"{name}: seed {seed}, {seconds / 60:g} minutes", flush=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"soak-{name}-", ignore_cleanup_errors=True) as directory:
         try:
-            done = KINDS[name](seed, seconds, Path(directory))
+            with watching(Path(directory)) if watched else nullcontext():
+                done = KINDS[name](seed, seconds, Path(directory))
         except Exception:  # noqa: BLE001 - whatever it is, it was found
             traceback.print_exc()
             print(f"{name}: failed; once more: scripts/soak {name} --seed {seed}", flush=True)
@@ -51,13 +57,14 @@ def main() -> int:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all of them without any")
     parser.add_argument("--minutes", type=float, default=5.0, help="for each kind")
     parser.add_argument("--seed", type=int, default=None, help="of the random choices; a new one each time")
+    parser.add_argument("--locks", action="store_true", help="watch the order of the mounts' locks; it is slower")
     given = parser.parse_args()
     for name in given.kinds:
         if name not in KINDS:
             parser.error(f"{name} is no kind; there are {', '.join(KINDS)}")
     logging.disable()
     seed = random.randrange(1 << 30) if given.seed is None else given.seed
-    failed = [name for name in given.kinds or KINDS if not soak(name, seed, given.minutes * 60)]
+    failed = [name for name in given.kinds or KINDS if not soak(name, seed, given.minutes * 60, given.locks)]
     return 1 if failed else 0
 
 

@@ -11,6 +11,7 @@ import requests
 
 from tests.endurance.faults import Round
 from tests.endurance.proxy import KINDS, Fault, Proxy, nth
+from tests.logs import NOT_PUSHED
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Mounted
@@ -32,6 +33,7 @@ def harmed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 
 
 @pytest.mark.parametrize("seed", [2, 3, 5, 6])
+@pytest.mark.logs(r".")
 def test_what_close_said_is_so_whatever_fails_on_the_way(own_registry: Registry, tmp_path: Path, seed: int) -> None:
     here = Round(own_registry, tmp_path / "user", seed)
     here.run()
@@ -67,6 +69,7 @@ def _asked(url: str) -> bytes | None:
 @pytest.mark.parametrize(
     ("method", "pattern"), [("PUT", "/manifests/"), ("PUT", "/blobs/uploads/"), ("POST", "/blobs/uploads/")]
 )
+@pytest.mark.logs(r"^close /v1/new.txt: ", r"got another manifest than was sent", NOT_PUSHED)
 def test_one_fault_of_a_push_is_got_over(
     harmed: tuple[Proxy, Mounted, Foreign], kind: str, method: str, pattern: str
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from tests.endurance.ground import Ground
 from tests.scenarios.views import refused
 
-pytestmark = pytest.mark.logs  # what is refused is logged
+pytestmark = pytest.mark.logs(r"^\w+ /")  # what is refused is logged
 _numbers = itertools.count(1)
 Case = Callable[[Path], object]
 LONG = "n" * 255

@@ -13,6 +13,7 @@ from regfs.registry.transport import ConnectionFailed, HTTPError, Timeout
 from regfs.sparse import CHUNK
 from tests.contents import content_of
 from tests.fetch.conftest import Reading, read_from
+from tests.logs import OTHER_BYTES
 from tests.servers import Answer, Request, Server
 
 Make = Callable[..., Reading]
@@ -154,7 +155,7 @@ def test_after_an_error_the_next_read_tries_again(reading: Make) -> None:
     reader.close()
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_a_small_blob_that_is_not_its_digest_is_never_served(reading: Make) -> None:
     small = reading(CONTENT[:1000], is_flipped)
     with pytest.raises(DXFDigestMismatchError):
@@ -163,7 +164,7 @@ def test_a_small_blob_that_is_not_its_digest_is_never_served(reading: Make) -> N
     assert small.read() == CONTENT[:1000]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 @pytest.mark.parametrize("turn", [0, 2])
 def test_the_end_of_a_large_blob_that_is_not_its_digest_is_withheld(reading: Make, turn: int) -> None:
     large = reading(CONTENT, *[None] * turn, is_flipped)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.contents import MIB
-from tests.scenarios.making import Mount, closing_without_trace, making
+from tests.scenarios.making import Mount, making
 from tests.scenarios.views import Mounted
 
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mounts a reference, by default with names that stay fresh; a trace in the log fails the test."""
-    with making(Mounted, tmp_path, closing_without_trace, ttl=60) as make:
+    """Mounts a reference, by default with names that stay fresh."""
+    with making(Mounted, tmp_path, ttl=60) as make:
         yield make
 
 

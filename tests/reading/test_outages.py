@@ -15,6 +15,7 @@ import pytest
 
 from tests.contents import MIB, content_of
 from tests.counting import Counting
+from tests.logs import A_MOMENT_AGO, STALE
 from tests.reading.conftest import read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
@@ -45,6 +46,7 @@ def published(own_foreign: Foreign) -> Foreign:
     return own_foreign
 
 
+@pytest.mark.logs(STALE)
 def test_what_was_read_and_listed_is_there_when_the_registry_is_gone(
     own_registry: Registry, published: Foreign, mount: Mount
 ) -> None:
@@ -64,6 +66,7 @@ def test_what_was_read_and_listed_is_there_when_the_registry_is_gone(
     assert len(stale) == 1, stale
 
 
+@pytest.mark.logs(STALE, r": localhost:\d+: Failed to establish a new connection: ", A_MOMENT_AGO)
 def test_what_is_not_cached_is_one_error_and_soon(own_registry: Registry, published: Foreign, mount: Mount) -> None:
     view = mount(own_registry.url, ttl=0.5)
     os.listdir(view.path(f"{NAME}/v1"))
@@ -73,6 +76,7 @@ def test_what_is_not_cached_is_one_error_and_soon(own_registry: Registry, publis
             read(view, f"{NAME}/{path}")
 
 
+@pytest.mark.logs(r": localhost:\d+: Failed to establish a new connection: ", A_MOMENT_AGO)
 def test_an_alias_that_was_never_seen_is_one_error_and_soon(
     own_registry: Registry, published: Foreign, mount: Mount
 ) -> None:
@@ -83,6 +87,7 @@ def test_an_alias_that_was_never_seen_is_one_error_and_soon(
         os.listdir(view.path(f"{NAME}/v3"))
 
 
+@pytest.mark.logs(STALE, r": localhost:\d+: Failed to establish a new connection: ", A_MOMENT_AGO)
 def test_when_the_registry_is_back_it_is_used_again_by_itself(
     own_registry: Registry, published: Foreign, mount: Mount
 ) -> None:
@@ -114,6 +119,7 @@ def test_a_handle_goes_on_after_an_outage(own_registry: Registry, published: For
         assert os.pread(file.fileno(), 10, 15 * MIB) == LARGE[15 * MIB : 15 * MIB + 10]
 
 
+@pytest.mark.logs(STALE, r": the mount is offline$")
 def test_a_remount_offline_shows_and_reads_everything_cached(
     own_registry: Registry, published: Foreign, mount: Mount, tmp_path: Path
 ) -> None:
@@ -134,6 +140,7 @@ def test_a_remount_offline_shows_and_reads_everything_cached(
 
 
 @pytest.mark.parametrize("below", [f"/{NAME}", f"/{NAME}:v1"])
+@pytest.mark.logs(STALE)
 def test_a_repository_or_an_alias_remounts_offline(
     own_registry: Registry, published: Foreign, mount: Mount, below: str
 ) -> None:
@@ -147,6 +154,7 @@ def test_a_repository_or_an_alias_remounts_offline(
     assert read(view, f"{inside}dir/small") == b"v1"
 
 
+@pytest.mark.logs(STALE)
 def test_what_was_published_by_a_mount_is_there_offline(own_registry: Registry, mount: Mount) -> None:
     first = mount(own_registry.url)
     os.listdir(first.directory)
@@ -160,6 +168,7 @@ def test_what_was_published_by_a_mount_is_there_offline(own_registry: Registry, 
     assert read(view, "team/v1/file") == b"bytes"
 
 
+@pytest.mark.logs(STALE)
 def test_without_a_catalog_what_was_visited_is_there_offline(
     proxy: Counting, foreign: Foreign, mount: Mount, repository: str
 ) -> None:
@@ -172,6 +181,7 @@ def test_without_a_catalog_what_was_visited_is_there_offline(
     assert read(view, f"{repository}/v1/a") == b"a"
 
 
+@pytest.mark.logs(STALE)
 def test_a_registry_that_answers_nothing_but_errors_serves_what_is_known(
     proxy: Counting, foreign: Foreign, mount: Mount, repository: str
 ) -> None:
@@ -200,6 +210,7 @@ def hanging(registry: Registry) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.logs(STALE)
 def test_what_is_known_is_served_soon_when_the_registry_hangs(
     own_registry: Registry, published: Foreign, mount: Mount
 ) -> None:
@@ -218,6 +229,7 @@ def test_what_is_known_is_served_soon_when_the_registry_hangs(
     eventually(lambda: _or_error(view, f"{NAME}/v4/a"), b"new")
 
 
+@pytest.mark.logs(STALE, r"^(open|read) .*: localhost:\d+: Read timed out")
 def test_what_is_not_cached_is_a_timeout_when_the_registry_hangs(
     own_registry: Registry, published: Foreign, mount: Mount
 ) -> None:
@@ -230,6 +242,7 @@ def test_what_is_not_cached_is_a_timeout_when_the_registry_hangs(
     assert read(view, f"{NAME}/v1/unread") == b"unread v1"
 
 
+@pytest.mark.logs(STALE)
 def test_what_was_written_is_there_when_an_older_question_is_not_answered(
     proxy: Counting, foreign: Foreign, mount: Mount, repository: str
 ) -> None:
@@ -258,6 +271,7 @@ def test_what_was_written_is_there_when_an_older_question_is_not_answered(
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
+@pytest.mark.logs(STALE)
 def test_a_catalog_that_is_refused_for_a_moment_hides_nothing(
     proxy: Counting, foreign: Foreign, mount: Mount, repository: str, status: int
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.contents import MIB, content_of, flip
 from tests.counting import Counting
+from tests.logs import OTHER_BYTES
 from tests.reading.conftest import counter, process_of, read, warnings
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
@@ -95,6 +96,7 @@ def test_who_reads_beside_a_writer_that_bypasses_the_pages_bypasses_them_too(
 
 
 @pytest.mark.parametrize("size", [MIB, 20 * MIB])
+@pytest.mark.logs(OTHER_BYTES)
 def test_bytes_that_are_not_the_blob_s_are_an_error_and_right_once_the_registry_is_repaired(
     own_registry: Registry, own_foreign: Foreign, mount: Mount, size: int
 ) -> None:
@@ -112,6 +114,7 @@ def test_bytes_that_are_not_the_blob_s_are_an_error_and_right_once_the_registry_
     assert read(view, "v1/a", 10, 995) == content[995:1005]
 
 
+@pytest.mark.logs(OTHER_BYTES)
 def test_bytes_read_before_the_end_was_known_to_be_bad_do_not_stay(
     own_registry: Registry, own_foreign: Foreign, mount: Mount
 ) -> None:
@@ -126,6 +129,7 @@ def test_bytes_read_before_the_end_was_known_to_be_bad_do_not_stay(
     assert read(view, "v1/a", 20) == CONTENT[:20]
 
 
+@pytest.mark.logs(OTHER_BYTES)
 def test_with_strict_verification_no_byte_of_it_is_served(
     own_registry: Registry, own_foreign: Foreign, mount: Mount
 ) -> None:

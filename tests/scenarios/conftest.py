@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,10 +31,9 @@ def mounted_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def mounted(mounted_view: Mounted, request: pytest.FixtureRequest) -> Iterator[Mounted]:
+def mounted(mounted_view: Mounted) -> Mounted:
     """A mount of the whole registry, for scenarios of programs."""
-    with log_checked(mounted_view, request):
-        yield mounted_view
+    return mounted_view
 
 
 @pytest.fixture(params=list(KINDS))
@@ -46,39 +44,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def view(kind: str, request: pytest.FixtureRequest) -> Iterator[View]:
+def view(kind: str, request: pytest.FixtureRequest) -> View:
     """The whole registry, in each kind of view."""
     shared: View = request.getfixturevalue(f"{kind}_view")
-    with log_checked(shared, request):
-        yield shared
+    return shared
 
 
 @pytest.fixture
-def new_view(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewView]:
+def new_view(kind: str, tmp_path: Path) -> Iterator[NewView]:
     """Make views of each kind: a reference, and options as ``regfs mount`` names them."""
-    with making(KINDS[kind], tmp_path, lambda view: log_checked_to_its_end(view, request)) as make:
+    with making(KINDS[kind], tmp_path) as make:
         yield make
-
-
-@contextmanager
-def log_checked_to_its_end(view: View, request: pytest.FixtureRequest) -> Iterator[None]:
-    """The same for a view that is closed at the end of the test."""
-    with closing(view), log_checked(view, request):
-        yield
-
-
-class log_checked:  # noqa: N801 - a context manager
-    """Fails a test in which a view logged a trace; or a warning, unless it is marked with ``logs``."""
-
-    def __init__(self, view: View, request: pytest.FixtureRequest) -> None:
-        self._view = view
-        self._allowed = request.node.get_closest_marker("logs") is not None
-
-    def __enter__(self) -> None:
-        self._before = len(self._view.log())
-
-    def __exit__(self, *error: object) -> None:
-        logged = self._view.log()[self._before :]
-        assert "Traceback" not in logged, logged
-        lines = [line for line in logged.splitlines() if " WARNING " in line or " ERROR " in line]
-        assert self._allowed or not lines, "\n".join(lines)

@@ -49,11 +49,3 @@ def closing_whatever_is_left(view: View) -> Iterator[None]:
     finally:
         with suppress(AssertionError):
             view.close()
-
-
-@contextmanager
-def closing_without_trace(view: View) -> Iterator[None]:
-    """Closes a view, the log of which must have no trace: a defect leaves one."""
-    with closing(view):
-        yield
-    assert "Traceback" not in view.log(), view.log()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import OTHER_BYTES, READ_ONLY, STALE
 from tests.registries import Registry
 from tests.registry import signing
 from tests.scenarios.foreign import SCHEMA1_SIGNED, TITLE, Foreign, digest_of
@@ -133,7 +134,7 @@ def test_a_blob_in_the_cache_is_read_without_the_registry(
     assert view.list(f"{repository}/v1") == ["a"]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(STALE)
 def test_what_is_known_is_served_when_the_registry_cannot_be_reached(
     new_view: NewView, own_registry: Registry, repository: str
 ) -> None:
@@ -146,7 +147,7 @@ def test_what_is_known_is_served_when_the_registry_cannot_be_reached(
     assert view.read_bytes(f"{repository}/v1/a") == b"content"
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 @pytest.mark.parametrize("size", [1000, 12 << 20], ids=["small", "large"])
 def test_bytes_that_are_not_the_blobs_are_an_error_and_are_not_kept(
     new_view: NewView, own_registry: Registry, repository: str, size: int
@@ -178,7 +179,7 @@ class _flipped:  # noqa: N801 - a context manager
         self._path.write_bytes(self._good)
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_with_strict_verification_no_byte_of_a_wrong_blob_is_served(
     registry: Registry, own_registry: Registry, repository: str, tmp_path: Path
 ) -> None:
@@ -195,7 +196,7 @@ def test_with_strict_verification_no_byte_of_a_wrong_blob_is_served(
         view.close()
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^open .*: the transfer was cut \(ProtocolError\)$")
 def test_a_blob_that_the_registry_lost_is_an_error_and_the_others_are_read(
     view: View, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
@@ -208,7 +209,7 @@ def test_a_blob_that_the_registry_lost_is_an_error_and_the_others_are_read(
     assert view.list(f"{repository}/v1") == ["kept", "lost"]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^list .*: expected digest ")
 def test_a_manifest_that_is_not_its_digests_is_an_error(
     new_view: NewView, own_registry: Registry, repository: str
 ) -> None:
@@ -261,7 +262,7 @@ def test_a_schema_1_alias_can_be_read(new_view: NewView, schema1: Registry, sign
     assert b"signatures" in view.read_bytes(f"{signed_repository}/v1/.oci/manifest.json")
 
 
-@pytest.mark.logs
+@pytest.mark.logs(READ_ONLY)
 def test_a_schema_1_alias_cannot_be_changed(new_view: NewView, schema1: Registry, signed_repository: str) -> None:
     view = new_view(schema1.url)
     path = f"{signed_repository}/v1"

@@ -8,12 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.logs import A_MOMENT_AGO, NOT_PUSHED, READ_ONLY
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign, digest_of
 from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused
-
-pytestmark = pytest.mark.logs
 
 
 @pytest.fixture
@@ -43,12 +42,14 @@ def _all_refused(changes: list[Callable[[], object]], number: int) -> None:
             change()
 
 
+@pytest.mark.logs(READ_ONLY)
 def test_a_platform_is_read_only(view: View, foreign: Foreign, there: str) -> None:
     before = foreign.manifest(there, "v2")
     _all_refused(_changes(view, f"{there}/v2/linux-amd64"), errno.EROFS)
     assert foreign.manifest(there, "v2") == before
 
 
+@pytest.mark.logs(READ_ONLY)
 def test_a_multi_platform_alias_is_read_only(view: View, foreign: Foreign, there: str) -> None:
     for change in (
         lambda: view.write_bytes(f"{there}/v2/new", b"x"),
@@ -60,12 +61,14 @@ def test_a_multi_platform_alias_is_read_only(view: View, foreign: Foreign, there
     assert foreign.files(there, "v1") == {"a": b"aa", "sub/b": b"bb"}
 
 
+@pytest.mark.logs(READ_ONLY)
 def test_a_digest_is_read_only(view: View, foreign: Foreign, there: str) -> None:
     digest = digest_of(foreign.manifest(there, "v1"))
     _all_refused(_changes(view, f"{there}@{digest}"), errno.EROFS)
     assert foreign.files(there, "v1") == {"a": b"aa", "sub/b": b"bb"}
 
 
+@pytest.mark.logs(READ_ONLY)
 def test_a_read_only_mount_is_read_only(new_view: NewView, registry: Registry, foreign: Foreign, there: str) -> None:
     view = new_view(registry.url, read_only=True)
     _all_refused(_changes(view, f"{there}/v1"), errno.EROFS)
@@ -75,6 +78,9 @@ def test_a_read_only_mount_is_read_only(new_view: NewView, registry: Registry, f
     assert view.read_bytes(f"{there}/v1/a") == b"aa"
 
 
+@pytest.mark.logs(
+    READ_ONLY, r"what the registry says cannot be written over$", r"^unlink .*: it is named by no alias; "
+)
 def test_what_the_registry_says_of_an_alias_is_read_only(view: View, foreign: Foreign, there: str) -> None:
     before = foreign.manifest(there, "v1")
     for change in (
@@ -90,6 +96,7 @@ def test_what_the_registry_says_of_an_alias_is_read_only(view: View, foreign: Fo
     assert foreign.manifest(there, "v1") == before
 
 
+@pytest.mark.logs(r": it belongs to no alias; make one and copy it there: mkdir ALIAS$")
 def test_a_file_in_a_repository_belongs_to_no_alias(view: View, there: str) -> None:
     with refused(errno.EPERM):
         view.write_bytes(f"{there}/file", b"x")
@@ -97,6 +104,7 @@ def test_a_file_in_a_repository_belongs_to_no_alias(view: View, there: str) -> N
         view.rename(f"{there}/v1/a", f"{there}/file")
 
 
+@pytest.mark.logs(r": it belongs to no alias; make one and copy it there: mkdir ALIAS$")
 def test_a_file_in_a_namespace_belongs_to_no_alias(view: View, foreign: Foreign, repository: str) -> None:
     foreign.artifact(f"{repository}/below", "v1", {"a": b"a"})
     with refused(errno.EPERM):
@@ -105,6 +113,7 @@ def test_a_file_in_a_namespace_belongs_to_no_alias(view: View, foreign: Foreign,
         view.write_bytes("file", b"x")
 
 
+@pytest.mark.logs(r": it is in no repository's alias; make one: ")
 def test_a_file_in_a_new_directory_at_the_root_belongs_to_no_alias(view: View, repository: str) -> None:
     view.mkdir(repository)
     with refused(errno.EPERM):
@@ -112,6 +121,7 @@ def test_a_file_in_a_new_directory_at_the_root_belongs_to_no_alias(view: View, r
     view.rmdir(repository)
 
 
+@pytest.mark.logs(r": it belongs to no alias; make one and copy it there: mkdir ALIAS$")
 def test_the_log_says_what_to_do_instead(mounted: Mounted, there: str) -> None:
     before = len(mounted.log())
     with refused(errno.EPERM):
@@ -123,24 +133,28 @@ def test_the_log_says_what_to_do_instead(mounted: Mounted, there: str) -> None:
 @pytest.mark.parametrize(
     "name", ["UPPER", "with space", "-dash", ".dot", "a..b", "ö", "a:b:c", ":v1", "a:", "a@b", "a" * 256]
 )
+@pytest.mark.logs(r": a (registry|file in a registry) cannot have that name$")
 def test_a_name_that_no_repository_has_is_invalid(view: View, name: str) -> None:
     with refused(errno.EINVAL, errno.ENAMETOOLONG):
         view.mkdir(name)
 
 
 @pytest.mark.parametrize("name", ["with space", "-dash", ".dot", "ö", "a" * 129, "a+b"])
+@pytest.mark.logs(r": a (registry|file in a registry) cannot have that name$")
 def test_a_name_that_no_alias_has_is_invalid(view: View, there: str, name: str) -> None:
     with refused(errno.EINVAL):
         view.mkdir(f"{there}/{name}")
 
 
 @pytest.mark.parametrize("name", ["new\nline", "tab\t", "delete\x7f"])
+@pytest.mark.logs(r": a (registry|file in a registry) cannot have that name$")
 def test_a_title_that_would_not_be_used_is_invalid(view: View, foreign: Foreign, there: str, name: str) -> None:
     with refused(errno.EINVAL):
         view.write_bytes(f"{there}/v1/{name}", b"x")
     assert foreign.files(there, "v1") == {"a": b"aa", "sub/b": b"bb"}
 
 
+@pytest.mark.logs(r": a (registry|file in a registry) cannot have that name$")
 def test_a_name_that_is_no_text_is_invalid_and_not_there(mounted: Mounted, there: str) -> None:
     name = os.fsencode(mounted.path(f"{there}/v1/")) + b"\xff"
     with refused(errno.ENOENT):
@@ -180,6 +194,7 @@ def test_directories_are_no_files_and_files_no_directories(view: View, there: st
         view.list(f"{there}/v1/a")
 
 
+@pytest.mark.logs(r"^rmdir .*: it is a repository, ")
 def test_a_repository_cannot_be_removed(view: View, foreign: Foreign, repository: str) -> None:
     foreign.push(repository, b"blob")
     with refused(errno.EPERM):
@@ -194,6 +209,7 @@ def test_links_cannot_be_made(mounted: Mounted, there: str) -> None:
 
 
 @pytest.mark.parametrize("directory", ["v1", ".blobs"])
+@pytest.mark.logs(r"^close .*: a file named by a digest can only have the bytes of that digest$", NOT_PUSHED)
 def test_bytes_of_another_digest_than_their_name_are_refused(
     new_view: NewView, registry: Registry, there: str, directory: str
 ) -> None:
@@ -210,6 +226,7 @@ def test_a_file_named_by_its_digest_has_no_title(view: View, foreign: Foreign, t
     assert view.read_bytes(f"{there}/v1/{name}") == b"nameless"
 
 
+@pytest.mark.logs(r"^close .*: Failed to establish a new connection: ", A_MOMENT_AGO, NOT_PUSHED)
 def test_a_failed_push_makes_close_fail_and_keeps_the_bytes(
     new_view: NewView, own_registry: Registry, repository: str
 ) -> None:
@@ -227,6 +244,7 @@ def test_a_failed_push_makes_close_fail_and_keeps_the_bytes(
     foreign.close()
 
 
+@pytest.mark.logs(r"^(fsync|close) .*: Failed to establish a new connection: ", A_MOMENT_AGO, NOT_PUSHED)
 def test_a_failed_push_makes_fsync_fail_and_the_next_one_can_succeed(
     new_view: NewView, own_registry: Registry, repository: str
 ) -> None:
@@ -245,6 +263,7 @@ def test_a_failed_push_makes_fsync_fail_and_the_next_one_can_succeed(
     foreign.close()
 
 
+@pytest.mark.logs(r"^(close|unlink) .*: 405 Client Error: ", NOT_PUSHED)
 def test_a_registry_that_takes_no_writes_makes_close_fail(
     new_view: NewView, own_registry: Registry, repository: str
 ) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.logs import READ_ONLY
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign, digest_of
 from tests.scenarios.making import NewView
@@ -297,7 +298,7 @@ def test_a_mount_of_one_alias_follows_it(
     eventually(view.list, ["b"])
 
 
-@pytest.mark.logs
+@pytest.mark.logs(READ_ONLY)
 def test_a_mount_of_one_digest_stays_as_it_is(
     new_view: NewView, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
@@ -310,7 +311,7 @@ def test_a_mount_of_one_digest_stays_as_it_is(
         view.write_bytes("c", b"c")
 
 
-@pytest.mark.logs
+@pytest.mark.logs(READ_ONLY)
 def test_a_view_of_one_platform_shows_its_files_in_the_place_of_the_platforms(
     new_view: NewView, registry: Registry, foreign: Foreign, repository: str
 ) -> None:

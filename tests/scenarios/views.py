@@ -28,6 +28,7 @@ from regfs.graph import Graph, Options
 from regfs.live import Register
 from regfs.registry.reference import parse_reference
 from tests import leftovers
+from tests.logs import LOGS
 
 REGFS = os.path.join(sysconfig.get_path("scripts"), "regfs")
 APART = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")  # no mount, and no process, outlives the command
@@ -434,7 +435,8 @@ def _arguments(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """The environment of commands whose cache and state are under *directory*."""
+    """The environment of commands whose cache and state are under *directory*; what mounts of them log is read."""
+    LOGS.follow(directory / "state/regfs/log/mount.log")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGFS_", "XDG_", "DOCKER_"))}
     return {
         **kept,

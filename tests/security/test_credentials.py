@@ -22,6 +22,7 @@ from regfs.registry.credentials import Credentials
 from regfs.registry.remote import Remote
 from regfs.registry.tls import Certificates
 from regfs.registry.transport import PooledTransport, check_status
+from tests.logs import LEFT_OUT
 from tests.registries import PASSWORD, USER, Lab, Registry, TokenServer
 from tests.scenarios.views import REGFS, Mounted, environment, refused
 from tests.security.conftest import NewServer, within
@@ -218,14 +219,14 @@ ANSWERS = ["", "[]", '{"Username": 1, "Secret": 2}', '{"Username": "a"}', "[" * 
 
 
 @pytest.mark.parametrize("answer", [*ANSWERS, '{"Username": "\\ud800", "Secret": ""}'])
-@pytest.mark.logs
+@pytest.mark.logs(LEFT_OUT)
 def test_a_helper_that_does_not_answer_as_one_is_left_out(home: Path, answer: str) -> None:
     write(home / "secret", answer)
     write(home / ".docker/config.json", {"credsStore": "own"})
     assert Credentials(env(home)).find("h:1") is None
 
 
-@pytest.mark.logs
+@pytest.mark.logs(LEFT_OUT)
 @pytest.mark.parametrize("name", ["missing", "../../evil", "a b", "x\0y"])
 def test_a_helper_that_cannot_be_run_is_left_out(home: Path, name: str) -> None:
     write(home / ".docker/config.json", {"credsStore": name})
@@ -371,7 +372,7 @@ def test_a_refusal_in_the_middle_of_an_upload_is_one_new_token(
     registry.stop()
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^stat /private:v1: unauthorized$")
 def test_too_few_rights_are_eacces_and_no_loop(lab: Lab, mount: Callable[..., Mounted]) -> None:
     registry = lab.start("token")
     assert registry.tokens

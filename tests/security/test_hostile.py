@@ -17,6 +17,7 @@ import pytest
 
 from regfs.registry.manifest import OCI_INDEX, OCI_MANIFEST, digest_of
 from tests.contents import MIB
+from tests.logs import OTHER_BYTES, STALE
 from tests.scenarios.views import Direct, Mounted, present
 from tests.security.conftest import JSON, TITLE, Fake, memory, within
 from tests.servers import Answer, Request, Server
@@ -69,7 +70,7 @@ NO_MANIFESTS = {
 }
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^list r/bad: (not a |unsupported )")
 @pytest.mark.parametrize("what", list(NO_MANIFESTS))
 def test_a_manifest_that_is_none_is_one_error_and_the_alias_beside_it_works(
     fake: Fake, shown: Callable[[], Direct], what: str, caplog: pytest.LogCaptureFixture
@@ -84,7 +85,7 @@ def test_a_manifest_that_is_none_is_one_error_and_the_alias_beside_it_works(
     assert view.read_bytes("r/good/file") == b"content"
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^list r/bad: an answer of more than \d+ bytes$")
 @pytest.mark.parametrize("coded", [False, True])
 def test_a_manifest_of_100_mib_is_refused_and_costs_little_memory(
     fake: Fake, shown: Callable[[], Direct], coded: bool
@@ -127,7 +128,7 @@ LAYER_FIELDS = ["mediaType", "digest", "size", "annotations", "platform", "urls"
 MANIFEST_FIELDS = ["schemaVersion", "config", "layers", "annotations", "subject", "artifactType", "manifests"]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"r/v1")
 @pytest.mark.parametrize("name", LAYER_FIELDS)
 def test_a_layer_with_a_field_of_any_kind_does_not_disturb_the_others(
     fake: Fake, shown: Callable[[], Direct], name: str
@@ -143,7 +144,7 @@ def test_a_layer_with_a_field_of_any_kind_does_not_disturb_the_others(
         assert view.read_bytes(f"r/v{number}/good") == b"content"
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^list r/v1: (not a |unsupported )")
 @pytest.mark.parametrize("name", MANIFEST_FIELDS)
 def test_a_manifest_with_a_field_of_any_kind_is_shown_or_one_error(
     fake: Fake, shown: Callable[[], Direct], name: str, caplog: pytest.LogCaptureFixture
@@ -161,7 +162,7 @@ def test_a_manifest_with_a_field_of_any_kind_is_shown_or_one_error(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"r/v1")
 def test_an_index_with_entries_of_any_kind_shows_the_good_one(fake: Fake, shown: Callable[[], Direct]) -> None:
     good = fake.alias("v1", [fake.layer(b"content", "file")])
     entry = {"mediaType": OCI_MANIFEST, "digest": digest_of(good), "size": len(good)}
@@ -221,7 +222,7 @@ def test_a_digest_that_is_none_is_left_out_and_nothing_leaves_the_cache(
     assert all(view.cache in path.parents or view.state in path.parents for path in files)
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_a_sha512_blob_is_verified_as_any_other(fake: Fake, shown: Callable[[], Direct]) -> None:
     right, wrong = digest_of(b"content", "sha512:" + "0" * 128), digest_of(b"other", "sha512:" + "0" * 128)
     fake.blobs |= {right: b"content", wrong: b"c0ntent"}
@@ -233,7 +234,11 @@ def test_a_sha512_blob_is_verified_as_any_other(fake: Fake, shown: Callable[[], 
     assert view.read_bytes("r/v1/right") == b"content"
 
 
-@pytest.mark.logs
+@pytest.mark.logs(
+    OTHER_BYTES,
+    r"^(open|read) /?r/v1/bad: \S+ has 7 bytes here, its manifest says \d+$",
+    r" is read uncached: File too large$",
+)
 @pytest.mark.parametrize("size", [0, 1, 6, 8, 10 * MIB, 2**40, 2**50, 2**62, 2**63 - 1])
 def test_a_blob_of_another_length_than_its_descriptor_is_an_error(
     fake: Fake, shown: Callable[[], Direct], size: int
@@ -254,7 +259,7 @@ def read_ends(view: Direct, path: str, size: int) -> None:
         handle.read(1, max(0, size - 1))
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^open r/v1/file: \S+ has .* bytes here, its manifest says 7$")
 def test_a_blob_that_goes_on_after_its_end_is_cut_off(fake: Fake, shown: Callable[[], Direct]) -> None:
     layer = fake.layer(b"content", "file")
     fake.alias("v1", [layer])
@@ -292,6 +297,7 @@ def test_a_title_that_is_no_harmless_path_is_not_used(fake: Fake, http_fake: Ser
     assert view.read_bytes("r/v1/dir/good") == b"content"
 
 
+@pytest.mark.logs(r"^getxattr /r/v1\S*: .*surrogates not allowed$")
 def test_annotations_of_any_kind_break_no_listing_of_attributes(fake: Fake, http_fake: Server, mount: NewMount) -> None:
     odd = {"a\0b": "x", "k" * 300: "x", "long": "x" * 100_000, "": "x", "\ud800": "x", "v": "\ud800", "n": "a\0b\n"}
     times = {f"t{number}": value for number, value in enumerate(["9" * 5000, "0000-00-00T00:00:00Z", "-1"])}
@@ -353,7 +359,7 @@ def test_aliases_that_are_none_are_left_out(fake: Fake, http_fake: Server, mount
     assert view.read_bytes("r/v1/file") == b"content"
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r": a listing that does not end is cut off$")
 @pytest.mark.parametrize("per_page", [0, 1, 1000])
 def test_a_listing_that_never_ends_is_cut_off(
     fake: Fake, shown: Callable[[], Direct], per_page: int, monkeypatch: pytest.MonkeyPatch
@@ -375,7 +381,7 @@ def test_a_listing_that_never_ends_is_cut_off(
         assert len(shown().list("r")) <= 20_000
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r": a listing that does not end is cut off$")
 def test_a_listing_of_pages_that_are_too_long_together_is_cut_off(
     fake: Fake, shown: Callable[[], Direct], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,7 +429,7 @@ def test_a_link_to_another_host_is_not_followed_there(
     assert other.requests == []
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^list r: \S+ answers a listing with what is none$")
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags": 3}', b'{"tags": {"a": 1}}', deep(100_000), b"\xff"])
 def test_a_listing_that_is_none_is_an_error_or_empty(fake: Fake, shown: Callable[[], Direct], body: bytes) -> None:
     fake.instead = lambda request: Answer(200, (JSON,), body) if "/tags/" in request.path else None
@@ -433,7 +439,12 @@ def test_a_listing_that_is_none_is_an_error_or_empty(fake: Fake, shown: Callable
     assert view.list() == ["r"]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(
+    STALE,
+    r"^(list|stat|open) /\S*: an answer of more than \d+ bytes$",
+    r"^(list|stat|open) /\S*: 500 Server Error: ",
+    r"^open /r/v2/file: \S+ has \d+ bytes here, its manifest says 12$",
+)
 @pytest.mark.parametrize("where", ["_catalog", "/tags/", "/manifests/", "/blobs/"])
 @pytest.mark.parametrize("status", [200, 500])
 def test_an_answer_that_explodes_leaves_the_mount_small(
@@ -455,6 +466,7 @@ def test_an_answer_that_explodes_leaves_the_mount_small(
     assert "Traceback" not in view.log()
 
 
+@pytest.mark.logs(r"^list /r/bad: unsupported manifest type: ")
 def test_what_a_registry_says_cannot_forge_a_line_of_the_log(fake: Fake, http_fake: Server, mount: NewMount) -> None:
     fake.manifests["bad"] = json.dumps({"mediaType": "x\n2026-01-01 1 ERROR forged\x1b[2J"}).encode()
     view = mount(url(http_fake))
@@ -465,7 +477,7 @@ def test_what_a_registry_says_cannot_forge_a_line_of_the_log(fake: Fake, http_fa
     assert not [line for line in view.log().splitlines() if line.startswith("2026-01-01 1 ERROR forged")]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"r/v1")
 def test_titles_that_make_directories_without_end_leave_memory_bounded(fake: Fake, shown: Callable[[], Direct]) -> None:
     deep_ones = [fake.layer(f"{n}".encode(), f"{n}/" + "a/" * 2000 + "b") for n in range(300)]
     wide_ones = [fake.layer(f"w{n}".encode(), f"{n}/" + "a/" * 100 + "b") for n in range(3000)]
@@ -480,7 +492,7 @@ def test_titles_that_make_directories_without_end_leave_memory_bounded(fake: Fak
     assert view.read_bytes("r/v1/good") == b"content"
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"^list r/v1: not a manifest that can be worked with: it has 200000 entries$")
 def test_more_layers_than_can_be_worked_with_are_one_error(fake: Fake, shown: Callable[[], Direct]) -> None:
     fake.alias("v1", [{"digest": ZEROS, "size": 1}] * 200_000)
     with within(10):

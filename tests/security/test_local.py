@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from regfs.private import NotPrivate, private_directory
+from tests.logs import NOT_PUSHED
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Mounted, environment, present, run
@@ -85,6 +86,7 @@ def test_what_is_on_disk_is_the_users_alone_whatever_the_umask(
         view.close()
 
 
+@pytest.mark.logs(r"^close /r:v1/file: \S+ Failed to establish a new connection: ", NOT_PUSHED)
 def test_a_journal_of_a_failed_push_is_the_users_alone(
     mount: NewMount, plain: Registry, name: str, lab: object, tmp_path: Path
 ) -> None:
@@ -159,6 +161,7 @@ def made(directory: Path, place: str, registry: Registry) -> Path:
 
 
 @pytest.mark.parametrize("place", list(PLACES))
+@pytest.mark.logs(r" is a link; ")
 def test_a_link_that_somebody_put_there_is_refused(
     mount: NewMount, plain: Registry, tmp_path: Path, place: str
 ) -> None:
@@ -173,6 +176,7 @@ def test_a_link_that_somebody_put_there_is_refused(
 
 
 @pytest.mark.parametrize("place", list(PLACES))
+@pytest.mark.logs(r" belongs to another user; ")
 def test_a_directory_of_another_user_is_refused(mount: NewMount, plain: Registry, tmp_path: Path, place: str) -> None:
     path = made(tmp_path, place, plain)
     path.mkdir(mode=0o700)
@@ -183,6 +187,7 @@ def test_a_directory_of_another_user_is_refused(mount: NewMount, plain: Registry
 
 
 @pytest.mark.parametrize("place", list(PLACES))
+@pytest.mark.logs(r" is open to other users; run: chmod 700 ")
 def test_a_directory_that_others_can_write_to_is_refused(
     mount: NewMount, plain: Registry, tmp_path: Path, place: str
 ) -> None:

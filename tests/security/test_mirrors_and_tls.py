@@ -16,6 +16,7 @@ import pytest
 
 from tests.contents import flip
 from tests.counting import Counting
+from tests.logs import OTHER_BYTES
 from tests.registries import PASSWORD, USER, Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Mounted, environment, run
@@ -130,7 +131,7 @@ def test_a_mirror_without_the_blob_does_not_stop_a_read(front: Counting, cached:
     assert below(front, "blobs")
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_a_mirror_that_lies_is_found_out_and_left_alone(front: Counting, cached: Counting, mount: NewMount) -> None:
     def lie(request: Request) -> Answer | None:
         if "/blobs/" not in request.path or request.method != "GET":
@@ -147,7 +148,7 @@ def test_a_mirror_that_lies_is_found_out_and_left_alone(front: Counting, cached:
     assert "is left alone" in view.log()
 
 
-@pytest.mark.logs
+@pytest.mark.logs(r"is left alone")
 def test_a_mirror_whose_manifest_is_not_its_digest_is_left_alone(
     front: Counting, cached: Counting, mount: NewMount
 ) -> None:
@@ -162,7 +163,7 @@ def test_a_mirror_whose_manifest_is_not_its_digest_is_left_alone(
     assert view.list("r/v1") == ["large", "small"]
 
 
-@pytest.mark.logs
+@pytest.mark.logs(OTHER_BYTES)
 def test_bytes_that_changed_in_the_origin_are_never_served(origin: Registry, mount: NewMount) -> None:
     client = Foreign(origin)
     layer = client.document("r", "v1")["layers"][0]
@@ -201,12 +202,14 @@ def mounted(home: Path, host: str, *arguments: str, **variables: str) -> subproc
     return done
 
 
+@pytest.mark.logs(r": its TLS certificate cannot be verified; ")
 def test_a_certificate_that_nobody_vouches_for_is_refused(tls: Registry, tmp_path: Path) -> None:
     done = mounted(tmp_path, tls.host)
     assert done.returncode == 1
     assert "cannot be verified" in done.stderr
 
 
+@pytest.mark.logs(r": its TLS certificate cannot be verified; ")
 def test_a_certificate_of_another_name_is_refused(lab: Lab, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.2", 0)) as listener:
         threading.Thread(target=greet, args=(listener, lab.server_context()), daemon=True).start()
@@ -243,6 +246,7 @@ def test_the_certs_d_directories_are_looked_into(lab: Lab, tls: Registry, tmp_pa
     assert mounted(tmp_path, tls.host).returncode == 0
 
 
+@pytest.mark.logs(r"^certificates are not verified: ")
 def test_not_verifying_is_said_in_one_warning(tls: Registry, tmp_path: Path) -> None:
     assert mounted(tmp_path, tls.host, "--no-tls-verify").returncode == 0
     log = (tmp_path / "state/regfs/log/mount.log").read_text()
@@ -273,6 +277,9 @@ def identity(lab: Lab, tmp_path: Path) -> tuple[str, str]:
     return certificate, key
 
 
+@pytest.mark.logs(
+    r"^localhost:\d+(: it asks for a client certificate; | does not speak TLS as expected; )"
+)  # an alert may be lost
 def test_a_client_certificate_lets_in(lab: Lab, demanding: Server, identity: tuple[str, str], tmp_path: Path) -> None:
     with_ca = ("--ca-file", lab.ca)
     assert mounted(tmp_path, f"https://{demanding.host}", *with_ca).returncode == 1
@@ -291,6 +298,7 @@ def test_a_client_certificate_of_certs_d_lets_in(
     assert mounted(tmp_path, f"https://{demanding.host}").returncode == 0
 
 
+@pytest.mark.logs(r"^registry.invalid:5000: no host of that name is known; ")
 def test_a_registry_that_is_not_loopback_is_not_tried_over_plain_http(tmp_path: Path) -> None:
     done = mounted(tmp_path, "registry.invalid:5000")
     assert done.returncode == 1

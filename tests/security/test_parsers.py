@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from regfs.registry import manifest
 from regfs.tree import MAX_NAME, files_of, title_path
+from tests.logs import LEFT_OUT
 from tests.security.fuzzing import TARGETS, fuzz, mutated
 
 VALUES = st.recursive(
@@ -28,13 +29,13 @@ LAYERS = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.logs
+@pytest.mark.logs(LEFT_OUT)
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_mutated_input_breaks_no_parser(name: str) -> None:
     assert fuzz(name, 0.7, 1) > 50
 
 
-@pytest.mark.logs
+@pytest.mark.logs(LEFT_OUT)
 @pytest.mark.parametrize("name", list(TARGETS))
 @given(text=st.text(max_size=200))
 def test_no_text_breaks_a_parser(name: str, text: str) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.logs import A_MOMENT_AGO, NOT_PUSHED, STALE
 from tests.registries import PASSWORD, USER, Lab, Registry
 from tests.scenarios.views import Mounted, present, run
 from tests.security.conftest import NewServer
@@ -35,7 +36,13 @@ def guarded(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Registry]:
     registry.stop()
 
 
-@pytest.mark.logs
+@pytest.mark.logs(
+    r"^open /r1/v1/file: (403|500) ",
+    STALE,
+    A_MOMENT_AGO,
+    NOT_PUSHED,
+    r": the connection is refused; is a registry running there, on that port\?$",
+)
 def test_a_secret_is_nowhere_but_where_the_user_put_it(  # noqa: C901 - a whole life of a mount
     guarded: Registry, lab: Lab, serve: NewServer, mount: Callable[..., Mounted], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.links import Link
+from tests.logs import A_MOMENT_AGO, NOT_PUSHED, STALE
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Mounted, eventually, refused, run
@@ -47,6 +48,7 @@ def file(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.logs(STALE, A_MOMENT_AGO, NOT_PUSHED)
 def test_a_stopped_registry_makes_cp_fail(view: Mounted, registry: Registry, repository: str, file: Path) -> None:
     view.list(f"{repository}/v1")
     registry.stop()
@@ -56,6 +58,7 @@ def test_a_stopped_registry_makes_cp_fail(view: Mounted, registry: Registry, rep
     assert view.journal() == [file.read_bytes()]
 
 
+@pytest.mark.logs(STALE, A_MOMENT_AGO, NOT_PUSHED)
 def test_pending_lists_and_push_pending_pushes(
     view: Mounted, registry: Registry, foreign: Foreign, repository: str, file: Path
 ) -> None:
@@ -75,6 +78,7 @@ def test_pending_lists_and_push_pending_pushes(
     assert run("pending", environment=view.environment).stdout == ""
 
 
+@pytest.mark.logs(STALE, A_MOMENT_AGO, NOT_PUSHED)
 def test_pending_files_can_be_chosen_and_dropped(
     view: Mounted, registry: Registry, foreign: Foreign, repository: str, file: Path
 ) -> None:
@@ -93,6 +97,7 @@ def test_pending_files_can_be_chosen_and_dropped(
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (1, 1)
 
 
+@pytest.mark.logs(STALE, A_MOMENT_AGO, NOT_PUSHED)
 def test_dropping_asks_and_takes_no_for_an_answer(
     view: Mounted, registry: Registry, repository: str, file: Path
 ) -> None:
@@ -103,6 +108,7 @@ def test_dropping_asks_and_takes_no_for_an_answer(
     assert view.journal() == [file.read_bytes()]
 
 
+@pytest.mark.logs(STALE, A_MOMENT_AGO, NOT_PUSHED)
 def test_a_second_cp_that_succeeds_clears_the_journal(
     view: Mounted, registry: Registry, foreign: Foreign, repository: str, file: Path
 ) -> None:
@@ -120,6 +126,7 @@ def test_a_second_cp_that_succeeds_clears_the_journal(
     [(405, errno.EPERM), (403, errno.EACCES), (413, errno.EFBIG), (500, errno.EIO), (507, errno.ENOSPC)],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.logs(r"^close .*: \d+ (Client|Server) Error: ", NOT_PUSHED)
 def test_what_the_registry_refuses_is_told_at_close(
     mount: Mount, registry: Registry, foreign: Foreign, repository: str, status: int, number: int, method: str
 ) -> None:
@@ -133,6 +140,7 @@ def test_what_the_registry_refuses_is_told_at_close(
     assert sorted(foreign.files(repository, "v1")) == ["there.txt"]
 
 
+@pytest.mark.logs(r"^close .*: 400 Client Error: ", NOT_PUSHED)
 def test_a_refused_manifest_leaves_the_alias_as_it_was(
     mount: Mount, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
@@ -151,6 +159,7 @@ def test_a_refused_manifest_leaves_the_alias_as_it_was(
 
 
 @pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.logs(r"got another manifest than was sent", r"^close .*: expected digest ", NOT_PUSHED)
 def test_a_manifest_that_is_another_one_on_arrival_is_not_called_published(
     mount: Mount, registry: Registry, foreign: Foreign, repository: str, times: int
 ) -> None:
@@ -192,6 +201,7 @@ def test_a_registry_that_fails_in_passing_is_asked_again(
     assert foreign.files(repository, "v1")["new.txt"] == b"new"
 
 
+@pytest.mark.logs(r"^close .*: unauthorized$", NOT_PUSHED)
 def test_a_user_who_may_only_read_is_told_so(mount: Mount, token_registry: Registry, tmp_path: Path) -> None:
     tokens = token_registry
     view = mount(tokens.url, ca_file=tokens.lab.ca, repository="public/readable")
@@ -201,6 +211,7 @@ def test_a_user_who_may_only_read_is_told_so(mount: Mount, token_registry: Regis
     assert view.journal() == [b"new"]
 
 
+@pytest.mark.logs(r"^close .*: 403 Client Error: ", r"^create .*: the registry denied a push to ", NOT_PUSHED)
 def test_after_a_denied_push_the_next_file_is_refused_when_it_is_opened(
     mount: Mount, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
@@ -216,6 +227,9 @@ def test_after_a_denied_push_the_next_file_is_refused_when_it_is_opened(
     assert view.journal() == [b"new"]
 
 
+@pytest.mark.logs(
+    r"^fsync .*: localhost:\d+: Failed to establish a new connection: .*Connection refused$", A_MOMENT_AGO, NOT_PUSHED
+)
 def test_fsync_fails_like_close(view: Mounted, registry: Registry, repository: str) -> None:
     view.list(f"{repository}/v1")
     handle = view.open(f"{repository}/v1/new.txt", os.O_WRONLY | os.O_CREAT)
@@ -228,6 +242,7 @@ def test_fsync_fails_like_close(view: Mounted, registry: Registry, repository: s
     assert view.journal() == [b"new"]
 
 
+@pytest.mark.logs(STALE, A_MOMENT_AGO, NOT_PUSHED)
 def test_unmounting_says_what_was_not_pushed(view: Mounted, registry: Registry, repository: str, file: Path) -> None:
     view.list(f"{repository}/v1")
     registry.stop()
@@ -262,6 +277,7 @@ def test_a_lost_connection_in_the_middle_of_a_push_is_gone_on_with(
     eventually(view.journal, [])
 
 
+@pytest.mark.logs(r"^open .*/lost.txt: the transfer was cut \(ProtocolError\)$")
 def test_a_blob_that_garbage_collection_took_is_pushed_again(
     mount: Mount, registry: Registry, foreign: Foreign, repository: str
 ) -> None:

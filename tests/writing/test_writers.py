@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import NOT_PUSHED
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import CREATED, OCI_MANIFEST, Foreign
 from tests.scenarios.views import Mounted, refused
@@ -151,6 +152,7 @@ def test_what_regfs_does_not_own_stays(mount: Mount, registry: Registry, foreign
     assert foreign.files(repository, "v1")["two.txt"] == b"second"
 
 
+@pytest.mark.logs(r"^close .*, over the limit", NOT_PUSHED)
 def test_a_manifest_over_the_limit_is_refused_before_anything_changes(
     mount: Mount, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
@@ -201,6 +203,7 @@ def test_a_registry_that_deletes_by_tag_is_asked_to(
     assert {name: foreign.digest(repository, name) for name in tags} == tags
 
 
+@pytest.mark.logs(r"^rmdir .*: 405 Client Error: ")
 def test_an_alias_that_may_not_be_deleted_is_put_back(
     mount: Mount, lab: Lab, registry: Registry, foreign: Foreign, repository: str, tags: dict[str, str]
 ) -> None:
