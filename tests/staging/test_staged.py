@@ -49,6 +49,13 @@ def content_of(file: Staged) -> bytes:
     return bytes(buffer[: file.read_into(memoryview(buffer), 0)])
 
 
+def test_a_new_file_is_of_now(journal: Journal) -> None:
+    before = time.time_ns()
+    file = journal.stage(TARGET)
+    assert before <= file.mtime_ns <= time.time_ns()
+    file.close()
+
+
 def test_a_new_file_is_clean_and_empty(staged: Staged) -> None:
     assert (staged.size, staged.digest, staged.sent, staged.version) == (0, None, 0, 0)
     assert (staged.is_dirty, staged.is_broken, staged.is_untouched) == (False, False, True)
@@ -272,6 +279,8 @@ def test_a_file_that_was_pushed_and_then_broken_is_not_adopted(disk: Path, nowhe
     with pytest.raises(OSError, match="No space left"):
         file.fill(lambda buffer, offset: len(buffer))
     assert (file.is_broken, file.is_dirty) == (True, False)
+    file.write(b"other", 0)
+    assert list(journal.directory.glob("*/meant.json")) == []
     adopted: list[str] = []
     file.close(lambda digest, path: adopted.append(digest))
     assert (names(journal.directory), adopted) == ([], [])
