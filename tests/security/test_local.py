@@ -6,13 +6,14 @@ import itertools
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from regfs.private import NotPrivate, private_directory
-from tests.logs import NOT_PUSHED
+from tests.logs import A_MOMENT_AGO, NOT_PUSHED
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.views import Mounted, environment, present, run
@@ -32,15 +33,12 @@ def name(plain: Registry) -> str:
 
 
 @pytest.fixture
-def reachable(tmp_path: Path) -> Iterator[Path]:
-    """A directory that another user can get to."""
-    above = [path for path in (tmp_path, *tmp_path.parents) if path.owner() == Path.home().owner()]
-    before = {path: stat.S_IMODE(path.stat().st_mode) for path in above if path != Path("/")}
-    for path in before:
-        path.chmod(before[path] | 0o011)
-    yield tmp_path
-    for path, mode in before.items():
-        path.chmod(mode)
+def reachable() -> Iterator[Path]:
+    """A directory that another user can get to; those of pytest are for their user alone."""
+    with tempfile.TemporaryDirectory(prefix="regfs-tests-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        yield directory
 
 
 def open_to_others(directory: Path) -> dict[str, str]:
@@ -86,7 +84,7 @@ def test_what_is_on_disk_is_the_users_alone_whatever_the_umask(
         view.close()
 
 
-@pytest.mark.logs(r"^close /r:v1/file: \S+ Failed to establish a new connection: ", NOT_PUSHED)
+@pytest.mark.logs(r"^close /r:v1/file: \S+ Failed to establish a new connection: ", A_MOMENT_AGO, NOT_PUSHED)
 def test_a_journal_of_a_failed_push_is_the_users_alone(
     mount: NewMount, plain: Registry, name: str, lab: object, tmp_path: Path
 ) -> None:
