@@ -211,8 +211,12 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             return list(self._filesystem.xattrs(path))
 
     def open(self, path: str, flags: int) -> int:
-        with errors_as_errno("open", path):
-            return self._filesystem.open(path, flags)
+        """Open what the kernel has looked up; when it has gone since, ESTALE makes the kernel look it up again."""
+        try:
+            with errors_as_errno("open", path):
+                return self._filesystem.open(path, flags)
+        except FileNotFoundError as error:
+            raise OSError(errno.ESTALE, error.strerror) from None
 
     def create(self, path: str, mode: int, fi: object = None) -> int:
         with errors_as_errno("create", path):

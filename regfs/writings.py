@@ -93,7 +93,7 @@ class Writings:
 
     def _target(self, parts: Path) -> Target | None:
         """What a file at a path is meant to be, when any is being written: it can have two paths."""
-        if not self._writing:
+        if not parts or not self._writing:
             return None
         try:
             return self._placement.target(parts)

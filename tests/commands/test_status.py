@@ -155,7 +155,7 @@ def test_the_last_errors_are_shown_with_what_to_do(mounted: Mounted, foreign: Fo
     assert REMEDIES[errno.EPERM].remedy in run("status", environment=mounted.environment).stdout
 
 
-@pytest.mark.logs(r"^push .*; its bytes are kept, see: regfs pending$", NOT_PUSHED)
+@pytest.mark.logs(r"^push .*; its bytes are kept, see: regfs pending$", STALE, NOT_PUSHED)
 def test_a_push_that_fails_after_the_last_close_is_among_the_last_errors(
     tmp_path: Path, own_registry: Registry, repository: str
 ) -> None:

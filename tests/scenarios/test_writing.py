@@ -275,6 +275,13 @@ def test_a_handle_that_writes_nothing_pushes_nothing(view: View, foreign: Foreig
     assert foreign.manifest(there, "v1") == before
 
 
+def test_the_root_is_there_while_a_file_is_written(view: View, there: str) -> None:
+    with view.open(f"{there}/v1/new", os.O_WRONLY | os.O_CREAT) as handle:
+        handle.write(b"bytes", 0)
+        assert there.split("/")[0] in view.list()
+        assert view.stat("").is_directory
+
+
 def test_a_file_removed_while_it_is_written_is_not_pushed(view: View, foreign: Foreign, there: str) -> None:
     with view.open(f"{there}/v1/new", os.O_WRONLY | os.O_CREAT) as handle:
         handle.write(b"gone", 0)
