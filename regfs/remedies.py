@@ -85,6 +85,7 @@ REMEDIES = {
     ),
     errno.ENODATA: Remedy("It has no such extended attribute.", _ORDINARY),
     errno.EEXIST: Remedy("It exists.", _ORDINARY),
+    errno.ESTALE: Remedy("The file went, came, and went again while it was opened.", "Try again."),
     errno.ENOTEMPTY: Remedy("The directory is not empty.", _ORDINARY),
     errno.EISDIR: Remedy("It is a directory.", _ORDINARY),
     errno.ENOTDIR: Remedy("It is not a directory.", _ORDINARY),
