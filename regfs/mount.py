@@ -273,10 +273,12 @@ def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
     _fusermount("-u", *(["-z"] if lazy else []), directory=directory)
     if mounted is None or lazy:
         return None
+    before = None
     while (left := register.wait(mounted, _LOOK_AROUND)) is None:
         elsewhere = next(others(devices[-1]), None)
-        if elsewhere is not None:
+        if elsewhere is not None and before is not None:  # twice: a container that starts has everything for a moment
             return f"{directory} is unmounted; the same mount is still {elsewhere}"
+        before = elsewhere
     if left:
         raise MountFailed(f"{directory} is unmounted; {_files(left)} not pushed, see: regfs pending")
     return None

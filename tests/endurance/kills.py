@@ -23,13 +23,14 @@ from tests.endurance.claims import Claims
 from tests.endurance.writer import content_of
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
-from tests.scenarios.views import Mounted
+from tests.scenarios.views import Mounted, eventually
 
 _WRITER = Path(__file__).with_name("writer.py")
 _WRITERS = ("a", "b")
 _REPOSITORY, _ALIAS = "killed", "v1"
 _BLOCK, _SHORT = 4096, 80  # bytes; a short block may have no whole line
 _LATEST = 2.0  # seconds after the start that a kill comes at most
+_CLOSE_WAIT = "08"  # include/net/tcp_states.h
 _PATIENCE = 60.0  # seconds that a writer may take to notice
 
 
@@ -117,6 +118,7 @@ class Kills:
         assert not wrong, wrong
 
     def _look(self, view: Mounted, claims: Claims) -> None:
+        eventually(self._registry_has_answered)
         there = self._there()
         assert not (wrong := claims.wrong(there)), "\n".join(wrong)
         journal = holding.kept(view)
@@ -130,9 +132,19 @@ class Kills:
             assert content_of(token) in safe or there.get(name) == f"sha256:{digest}", f"{token} of {name} is lost"
         holding.push_pending(view)
         pushed = {item.title: f"sha256:{hashlib.sha256(item.content).hexdigest()}" for item in journal}
-        assert self._there() == there | pushed
+        now = self._there()
+        differ = {name: (there.get(name), pushed.get(name), now.get(name)) for name in {*now, *there, *pushed}
+                  if now.get(name) != (there | pushed).get(name)}  # fmt: skip
+        assert not differ, f"before, pushed, now: {differ}"
         holding.whole_cache(view)
         assert "Traceback" not in view.log(), view.log()
+
+    def _registry_has_answered(self) -> bool:
+        """Whether it works at no request any more of one who was killed: it would close that one's connection then."""
+        port = int(self._registry.host.rpartition(":")[2])
+        tables = (Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
+        sockets = (line.split() for lines in tables for line in lines)
+        return not any(local.endswith(f":{port:04X}") and state == _CLOSE_WAIT for _, local, _, state, *_ in sockets)
 
     def _there(self) -> dict[str, str]:
         found = holding.digests(self._foreign, self._registry, _REPOSITORY, _ALIAS)
