@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from regfs.artifacts import File, sized
 from regfs.download import FromMirror
@@ -34,6 +35,9 @@ class Destination:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory
+        self._lock = threading.Lock()  # of the two below
+        self._passing = 0  # files on their way in
+        self._ended = False
         try:
             os.makedirs(directory, exist_ok=True)
             self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -61,7 +65,7 @@ class Destination:
 
         :raises OSError: when there is no room, or something is in the way
         """
-        with self._directory(path[:-1]) as directory:
+        with self._counted(), self._directory(path[:-1]) as directory:
             passing = f".{os.urandom(8).hex()}.regfs"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             fd = os.open(passing, flags, 0o666, dir_fd=directory)
@@ -75,6 +79,28 @@ class Destination:
                 with suppress(OSError):
                     os.unlink(passing, dir_fd=directory)
                 raise
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            if self._ended:
+                raise OSError(errno.ECANCELED, "stopped")
+            self._passing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._passing -= 1
+
+    def end(self) -> None:
+        """Take no more files; those that are on their way in come, or are removed, as it goes."""
+        with self._lock:
+            self._ended = True
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether files are on their way in."""
+        return self._passing > 0
 
     @contextmanager
     def _directory(self, parts: TitlePath) -> Iterator[int]:
@@ -110,25 +136,24 @@ def pull(graph: Graph, files: Sequence[tuple[File, TitlePath]], goal: Destinatio
         stay, and nothing half is left
     """
     pool = ThreadPoolExecutor(_FILES_AT_ONCE, "regfs-get")
-    jobs: list[Future[None]] = []
     try:
-        for file, path in files:  # one by one: those that have begun when an interrupt comes are waited for
-            jobs.append(pool.submit(_pull, graph, file, goal, path, progress))
+        jobs = [pool.submit(_pull, graph, file, goal, path, progress) for file, path in files]
         finished(jobs)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        _stop(graph, jobs)
+        _stop(graph, goal)
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stop(graph: Graph, jobs: Sequence[Future[None]]) -> None:
+def _stop(graph: Graph, goal: Destination) -> None:
     """Let those who wait for bytes stop and clean up; also those who only now begin to wait."""
+    goal.end()
     until = monotonic() + _CLEANING
-    while any(job.running() for job in jobs) and monotonic() < until:
+    while goal.is_filling and monotonic() < until:
         graph.fetcher.close()
-        wait(jobs, 0.05)
+        sleep(0.05)
 
 
 def _pull(graph: Graph, file: File, goal: Destination, path: TitlePath, progress: Progress) -> None:
