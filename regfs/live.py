@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from regfs.busy import mounts
+from regfs.busy import Mount, mounts
 from regfs.private import OTHERWISE, private_directory, private_opener
 
 _POLL = 0.02  # seconds
@@ -108,9 +108,14 @@ def without_touching(directory: str) -> Path:
 
 
 def is_mounted(directory: Path) -> bool:
-    """Whether the last mount on *directory*, which has no links in it, is one of regfs, alive or dead."""
-    kinds = [mount.kind for mount in mounts() if mount.directory == directory]
-    return kinds[-1:] == ["fuse.regfs"]
+    """Whether what is to be seen on *directory*, which has no links in it, is a mount of regfs, alive or dead."""
+    return mount_on(directory) is not None
+
+
+def mount_on(directory: Path) -> Mount | None:
+    """The mount of regfs, alive or dead, that is to be seen on *directory*, which has no links in it."""
+    there = [mount for mount in mounts() if mount.directory == directory][-1:]
+    return next((mount for mount in there if mount.kind == "fuse.regfs"), None)
 
 
 def _write(fd: int, mounted: Mounted) -> None:

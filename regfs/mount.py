@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from regfs.activity import Failures
-from regfs.busy import mounts, others, users
+from regfs.busy import others, users
 from regfs.errnos import printable
 from regfs.graph import Graph, Options, Unusable
-from regfs.live import Register, is_mounted, without_touching
+from regfs.live import Register, mount_on, without_touching
 from regfs.logs import log_file, log_to
 from regfs.metrics import served
 from regfs.notify import notify
@@ -265,8 +265,8 @@ def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
     :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
     """
     directory = without_touching(named)
-    devices = [mount.device for mount in mounts() if mount.directory == directory]
-    if not is_mounted(directory):
+    there = mount_on(directory)
+    if there is None:
         raise MountFailed(f"{directory} is not a mount of regfs")
     register = Register(state_dir / "mounts")
     mounted = register.on(directory)
@@ -275,7 +275,7 @@ def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
         return None
     before = None
     while (left := register.wait(mounted, _LOOK_AROUND)) is None:
-        elsewhere = next(others(devices[-1]), None)
+        elsewhere = next(others(there.device), None)
         if elsewhere is not None and before is not None:  # twice: a container that starts has everything for a moment
             return f"{directory} is unmounted; the same mount is still {elsewhere}"
         before = elsewhere

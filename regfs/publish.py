@@ -154,9 +154,13 @@ class Publisher:
 
     def _has(self, target: Target, digest: str, size: int) -> bool:
         """Whether the target's repository has a blob, or is made to have it without moving its bytes."""
+        worth_asking = self._is_worth_asking(digest, size) or self._is_named_by_alias(target, digest)
+        return worth_asking and self.bring(target.repository, digest)
+
+    def _is_named_by_alias(self, target: Target, digest: str) -> bool:
+        """Whether what is remembered of the target's alias names a blob: its repository has it, most likely."""
         known = self._catalog.known(target.repository, target.alias) if target.alias else None
-        named = isinstance(known, Manifest) and any(layer.digest == digest for layer in known.layers)
-        return (named or self._is_worth_asking(digest, size)) and self.bring(target.repository, digest)
+        return isinstance(known, Manifest) and any(layer.digest == digest for layer in known.layers)
 
     def _is_worth_asking(self, digest: str, size: int) -> bool:
         """Not for a small blob of which nothing is known: sending it costs no more than to ask for it."""
