@@ -315,23 +315,23 @@ def test_writers_of_different_aliases_do_not_wait_for_each_other(
     assert sorted(foreign.files(repository, "slow")) == ["a.txt"]
 
 
-def test_a_file_that_another_client_removed_a_moment_ago_is_made_anew(
-    mount: Mount, registry: Registry, foreign: Foreign, repository: str
-) -> None:
+@pytest.fixture
+def removed(mount: Mount, registry: Registry, foreign: Foreign, repository: str) -> Mounted:
+    """A mount of an alias in which another client has just removed a file ``a`` that the kernel has looked up."""
     foreign.artifact(repository, "v1", {"a": b"old", "b": b"b"})
-    view = mount(registry.url)
-    assert view.stat(f"{repository}/v1/a").size == 3
+    view = mount(f"{registry.url}/{repository}:v1")
+    assert view.stat("a").size == 3
     foreign.artifact(repository, "v1", {"b": b"b"})
-    view.write_bytes(f"{repository}/v1/a", b"new")
+    return view
+
+
+def test_a_file_that_another_client_removed_a_moment_ago_is_made_anew(
+    removed: Mounted, foreign: Foreign, repository: str
+) -> None:
+    removed.write_bytes("a", b"new")
     assert foreign.files(repository, "v1") == {"a": b"new", "b": b"b"}
 
 
-def test_a_file_that_another_client_removed_a_moment_ago_is_not_there_to_be_read(
-    mount: Mount, registry: Registry, foreign: Foreign, repository: str
-) -> None:
-    foreign.artifact(repository, "v1", {"a": b"old", "b": b"b"})
-    view = mount(registry.url)
-    assert view.stat(f"{repository}/v1/a").size == 3
-    foreign.artifact(repository, "v1", {"b": b"b"})
+def test_a_file_that_another_client_removed_a_moment_ago_is_not_there_to_be_read(removed: Mounted) -> None:
     with refused(errno.ENOENT):
-        view.read_bytes(f"{repository}/v1/a")
+        removed.read_bytes("a")
