@@ -1,15 +1,26 @@
-"""Who uses a mount, and where it is mounted: from /proc alone, without touching the mount, which may hang."""
+"""Who uses a mount, and where it is mounted: from /proc alone, without touching the mount, which may hang.
+
+Reading /proc/PID can wait for that process: while it is in execve(2), its descriptors cannot be looked at, and execve
+waits for the mount that has to answer the close of a file. So each process is looked at in a thread of its own, for a
+limited time, and never from the process that serves a mount.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+from regfs.jobs import answered
 
 _LINKS = ("cwd", "root", "exe")
+_LOOK_SECONDS = 2.0  # to look at all processes
+Result = TypeVar("Result")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")  # how mountinfo writes spaces and the like
 
 
@@ -55,28 +66,42 @@ def mounts(process: str = "self") -> Iterator[Mount]:
 
 def others(device: str) -> Iterator[str]:
     """Where a file system is mounted, and for whom: here, and in other mount namespaces, as far as may be known."""
-    namespaces = set()
-    for process in ("self", *(path.name for path in Path("/proc").glob("[0-9]*"))):
-        with suppress(OSError):
-            namespace = os.readlink(f"/proc/{process}/ns/mnt")
-            if namespace not in namespaces:
-                namespaces.add(namespace)
-                directories = [mount.directory for mount in mounts(process) if mount.device == device]
-                whose = (
-                    ""
-                    if process == "self"
-                    else f" for {_command(process)} ({process}), in a mount namespace of its own"
-                )
-                yield from (f"on {directory}{whose}" for directory in directories)
+    namespaces: dict[str, str] = {}
+    for process, namespace in answered(map(_calling(_namespace), ("self", *_processes())), _LOOK_SECONDS):
+        namespaces.setdefault(namespace, process)
+    for places in answered(map(_calling(partial(_places, device)), namespaces.values()), _LOOK_SECONDS):
+        yield from places
+
+
+def _calling(look: Callable[[str], Result]) -> Callable[[str], Callable[[], Result]]:
+    """Make a call of *look* for each process."""
+    return lambda process: partial(look, process)
+
+
+def _processes() -> Iterator[str]:
+    return (path.name for path in Path("/proc").glob("[0-9]*"))
+
+
+def _namespace(process: str) -> tuple[str, str]:
+    return process, os.readlink(f"/proc/{process}/ns/mnt")
+
+
+def _places(device: str, process: str) -> list[str]:
+    """Where a file system is mounted in the mount namespace of a process, in words."""
+    whose = "" if process == "self" else f" for {_command(process)} ({process}), in a mount namespace of its own"
+    return [f"on {mount.directory}{whose}" for mount in mounts(process) if mount.device == device]
 
 
 def users(directory: Path) -> Iterator[User]:
     """The processes that use something in *directory*, as far as this user may know."""
-    for process in Path("/proc").glob("[0-9]*"):
-        path = next((path for path in _used(process) if _is_in(path, os.fspath(directory))), None)
-        if path is not None:
-            with suppress(OSError):
-                yield User(int(process.name), _command(process.name), path)
+    for user in answered(map(_calling(partial(_user, os.fspath(directory))), _processes()), _LOOK_SECONDS):
+        if user is not None:
+            yield user
+
+
+def _user(directory: str, process: str) -> User | None:
+    path = next((path for path in _used(Path("/proc", process)) if is_in(path, directory)), None)
+    return None if path is None else User(int(process), _command(process), path)
 
 
 def _command(process: str) -> str:
@@ -96,5 +121,6 @@ def _used(process: Path) -> Iterator[str]:
             yield "/" + line.rstrip("\n").partition("/")[2]
 
 
-def _is_in(path: str, directory: str) -> bool:
+def is_in(path: str, directory: str) -> bool:
+    """Whether a path is a directory, or something below it; by name."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")

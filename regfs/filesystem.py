@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -53,6 +53,7 @@ class _Open:
     staged: Writing | None = None
     content: bytes = b""
     writes: bool = False
+    closes_first: bool = False  # its program closes a descriptor, of which it has a duplicate, before it writes
 
 
 class Filesystem:
@@ -154,14 +155,15 @@ class Filesystem:
 
     # Reading and writing
 
-    def open(self, path: str, flags: int) -> int:
+    def open(self, path: str, flags: int, closes_first: bool = False) -> int:
         """Open a file; returns a handle. For reading, it stays with the bytes of this moment.
 
+        :param closes_first: whether its program closes a descriptor, of which it has a duplicate, before it writes
         :raises OSError: ENOENT, EISDIR; EROFS or EPERM when it cannot be written
         """
         parts = _split(path)
         if flags & _WRITING:
-            return self._open_for_writing(parts, bool(flags & os.O_TRUNC))
+            return self._open_for_writing(parts, bool(flags & os.O_TRUNC), closes_first)
         writing = self._writings.hold(parts)
         if writing is not None:
             return self._opened(_Open(staged=writing))
@@ -184,15 +186,18 @@ class Filesystem:
             self._publisher.doubt(digest)
             raise
 
-    def create(self, path: str) -> int:
-        """Make an empty file, to be pushed when it is closed; returns a handle for writing."""
+    def create(self, path: str, closes_first: bool = False) -> int:
+        """Make an empty file, to be pushed when it is closed; returns a handle for writing.
+
+        :param closes_first: as for :meth:`open`
+        """
         parts = _split(path)
         self._require_writable()
         if self._writings.at(parts) is not None or self._tree.resolve(parts) is not None:
-            return self._open_for_writing(parts, truncate=True)
+            return self._open_for_writing(parts, True, closes_first)
         writing = self._writings.stage(parts, self._placement.target(parts), None)
         writing.file.touch()
-        return self._opened(_Open(staged=writing, writes=True))
+        return self._opened(_Open(staged=writing, writes=True, closes_first=closes_first))
 
     def read_into(self, handle: int, buffer: memoryview, offset: int) -> int:
         """Fill *buffer* with the bytes from *offset* on; returns how many, fewer only at the end."""
@@ -229,22 +234,20 @@ class Filesystem:
         finally:
             self.release(handle)
 
-    def flush(self, handle: int, open_elsewhere: Callable[[], bool] = lambda: False) -> None:
+    def flush(self, handle: int) -> None:
         """Push what was written; returns when the registry has it under its name.
 
-        A new file that nothing was written to yet is not pushed when its program closes one of several descriptors of
-        it: shells and dd do that before they write, and close another one, to be told the truth, when they have.
+        The first close of a new file pushes nothing if its program closes a descriptor before it writes.
 
-        :param open_elsewhere: whether the program that closes has the file open by another descriptor
         :raises: whatever the push failed with; the bytes are in the journal then
         """
         opened = self._handle(handle)
         writing = opened.staged
         if not opened.writes or writing is None or writing.gone or not writing.file.is_dirty:
             return
-        if writing.file.is_untouched and open_elsewhere():
-            return
-        self._writings.push(writing)
+        closes_first, opened.closes_first = opened.closes_first, False
+        if not (closes_first and writing.file.is_untouched):
+            self._writings.push(writing)
 
     def release(self, handle: int) -> None:
         """Close a handle. Bytes that were not pushed stay in the journal."""
@@ -264,7 +267,7 @@ class Filesystem:
         """Push what is still open and was not pushed; returns how many files stay behind in the journal."""
         return self._writings.shutdown()
 
-    def _open_for_writing(self, parts: Path, truncate: bool) -> int:
+    def _open_for_writing(self, parts: Path, truncate: bool, closes_first: bool) -> int:
         self._require_writable()
         writing = self._writings.hold(parts)
         if writing is None:
@@ -279,7 +282,7 @@ class Filesystem:
             writing = self._writings.stage(parts, self._placement.target(parts), entry)
         if truncate:
             self._writings.truncate(writing, 0)
-        return self._opened(_Open(staged=writing, writes=True))
+        return self._opened(_Open(staged=writing, writes=True, closes_first=closes_first))
 
     # Changing names
 

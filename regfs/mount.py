@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from regfs.activity import Failures
-from regfs.busy import others, users
+from regfs.busy import is_in, mounts, others, users
 from regfs.errnos import printable
 from regfs.graph import Graph, Options, Unusable
+from regfs.jobs import answered
 from regfs.live import Register, mount_on, without_touching
 from regfs.logs import log_file, log_to
 from regfs.metrics import served
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _READY = b"ready\n"
 _BUSY = os.strerror(errno.EBUSY)
 _DEVICE, _FUSE = "/dev/fuse", os.makedev(10, 229)  # its number in Linux: Documentation/admin-guide/devices.txt
+_ANSWER_SECONDS = 5.0  # that a directory is given to be listed: what is mounted there may hang
 _NAMED = 3  # of the processes that keep a mount busy
 _LOOK_AROUND = 1.0  # seconds that an end may take before it is looked for what keeps the mount alive
 
@@ -63,6 +65,7 @@ def mount_in_foreground(options: MountOptions) -> None:
     :raises MountFailed: when there is no mount
     """
     check_directory(options.directory)
+    check_own_files(options)
     log_to(logging.StreamHandler(), options.log_level)
 
     def ready() -> None:
@@ -77,6 +80,7 @@ def mount_in_background(options: MountOptions) -> None:
     :raises MountFailed: when there is no mount
     """
     check_directory(options.directory)
+    check_own_files(options)
     told, tell = os.pipe()
     server = os.fork()
     if server == 0:
@@ -132,13 +136,31 @@ def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
         os._exit(status)
 
 
+def check_own_files(options: MountOptions) -> None:
+    """Make sure that the mount does not wait for itself, or for another mount: for its cache, journal or log.
+
+    :raises MountFailed: when one of these lies in the directory to be mounted on, or on a mount of regfs
+    """
+    mounted_on = os.path.realpath(options.directory)
+    there = [mount for mount in mounts() if mount.kind == "fuse.regfs"]
+    own = {"--cache-dir": options.cache_dir, "XDG_STATE_HOME": options.state_dir, "--log-file": options.log_file}
+    for name, path in own.items():
+        where = os.path.realpath(path) if path is not None else ""
+        if is_in(where, mounted_on):
+            raise MountFailed(f"{path} would be in the mount itself; set {name} to a place outside {options.directory}")
+        if any(is_in(where, os.fspath(mount.directory)) for mount in there):
+            raise MountFailed(
+                f"{path} is on a mount of regfs, which could wait for itself; set {name} to another place"
+            )
+
+
 def check_directory(directory: Path) -> None:
     """Make sure that a mount can be put on *directory*; heal what a killed mount left there.
 
     :raises MountFailed: when it cannot
     """
     try:
-        entries = os.listdir(directory)
+        entries = _entries(directory)
     except FileNotFoundError:
         raise MountFailed(f"{directory} does not exist; run: mkdir -p {directory}") from None
     except NotADirectoryError:
@@ -152,6 +174,25 @@ def check_directory(directory: Path) -> None:
         raise MountFailed(f"{directory} is busy: something is mounted there; run: regfs umount {directory}")
     if entries:
         raise MountFailed(f"{directory} is not empty; name an empty directory")
+
+
+def _entries(directory: Path) -> list[str]:
+    """The names in *directory*, where another mount may be that hangs.
+
+    :raises MountFailed: when it does not answer
+    """
+
+    def listed() -> list[str] | OSError:
+        try:
+            return os.listdir(directory)
+        except OSError as error:
+            return error
+
+    for found in answered([listed], _ANSWER_SECONDS):
+        if isinstance(found, OSError):
+            raise found
+        return found
+    raise MountFailed(f"{directory} does not answer; run: regfs umount --lazy {directory}")
 
 
 def _check_device() -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fuse
@@ -27,6 +28,12 @@ from regfs.writings import Writing
 FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds
 _OURS = b"user.regfs."
+# Programs that open a file, duplicate the descriptor to the number that they want, and close the first one: shells for
+# a redirection, dd and touch. Seen in the FLUSH requests of each. No shell minds what close says; dd and touch close
+# once more.
+_CLOSING_FIRST = frozenset(
+    {"bash", "sh", "dash", "zsh", "fish", "ksh", "ksh93", "mksh", "ash", "busybox", "csh", "tcsh", "dd", "touch"}
+)
 _PATHS = 100_000  # whose pages are known
 
 
@@ -210,17 +217,17 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         with errors_as_errno("listxattr", path):
             return list(self._filesystem.xattrs(path))
 
-    def open(self, path: str, flags: int) -> int:
+    def open(self, path: str, flags: int, process: int) -> int:
         """Open what the kernel has looked up; when it has gone since, ESTALE makes the kernel look it up again."""
         try:
             with errors_as_errno("open", path):
-                return self._filesystem.open(path, flags)
+                return self._filesystem.open(path, flags, bool(flags & os.O_TRUNC) and closes_first(process))
         except FileNotFoundError as error:
             raise OSError(errno.ESTALE, error.strerror) from None
 
-    def create(self, path: str, mode: int, fi: object = None) -> int:
+    def create(self, path: str, process: int) -> int:
         with errors_as_errno("create", path):
-            return self._filesystem.create(path)
+            return self._filesystem.create(path, closes_first(process))
 
     def caching(self, path: str, fh: int) -> tuple[bool, bool]:
         """Whether a handle has to bypass the kernel's pages, and whether it can keep them."""
@@ -239,9 +246,8 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             self._filesystem.truncate(path, length, fh)
 
     def flush(self, path: str | None, fh: int) -> None:
-        process = fuse.fuse_get_context()[2]
         with errors_as_errno("close", path):
-            self._filesystem.flush(fh, lambda: path is not None and _has_open(process, path))
+            self._filesystem.flush(fh)
 
     def fsync(self, path: str | None, datasync: int, fh: int) -> None:
         with errors_as_errno("fsync", path):
@@ -300,11 +306,13 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         }
 
 
-def _has_open(process: int, path: str) -> bool:
-    """Whether a process has a file open whose name ends in *path*: the one it closes is no longer among them."""
-    descriptors = f"/proc/{process}/fd"
+def closes_first(process: int) -> bool:
+    """Whether the program of a process is one that closes a descriptor of a new file before it writes to it.
+
+    Asked when it opens the file, and never when it closes it: see docs/decisions/0010.
+    """
     try:
-        return any(os.readlink(f"{descriptors}/{number}").endswith(path) for number in os.listdir(descriptors))
+        return Path(f"/proc/{process}/comm").read_text(errors="replace").rstrip("\n") in _CLOSING_FIRST
     except OSError:
         return False
 
@@ -313,12 +321,19 @@ class DirectReads(fuse.FUSE):  # type: ignore[misc]
     """fusepy, but a read goes straight into libfuse's buffer, and each open says what the kernel's pages are worth."""
 
     def open(self, path: bytes, fip: Any) -> int:
-        self._opened(fip.contents, path, self.operations.open(path.decode(self.encoding), fip.contents.flags))
+        self._opened(
+            fip.contents, path, self.operations.open(path.decode(self.encoding), fip.contents.flags, self._process())
+        )
         return 0
 
     def create(self, path: bytes, mode: int, fip: Any) -> int:
-        self._opened(fip.contents, path, self.operations.create(path.decode(self.encoding), mode))
+        self._opened(fip.contents, path, self.operations.create(path.decode(self.encoding), self._process()))
         return 0
+
+    @staticmethod
+    def _process() -> int:
+        number: int = fuse.fuse_get_context()[2]
+        return number
 
     def _opened(self, info: Any, path: bytes, handle: int) -> None:
         info.fh = handle
