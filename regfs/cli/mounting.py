@@ -19,9 +19,9 @@ from regfs.cli.parameters import (
     option,
     warn,
 )
-from regfs.graph import default_state_dir
-from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
-from regfs.registry.reference import Reference
+from regfs.mount.life import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
+from regfs.oci.reference import Reference
+from regfs.session import default_state_dir
 
 
 class MountCommand(click.Command):
