@@ -12,17 +12,15 @@ import platformdirs
 
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.store import BlobCache
-from regfs.exceptions import DXFError
 from regfs.fs.filesystem import Filesystem
 from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
-from regfs.oci.manifest import InvalidManifest
+from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import Reference, is_digest
+from regfs.registry.api import Registry, RegistryError
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
-from regfs.registry.http.auth import Credential
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.transport import RequestException
+from regfs.registry.credential import Credential
 from regfs.tree.attributes import Describer
 from regfs.tree.tree import Alias, Directory, Tree
 from regfs.util.private import OTHERWISE, private_directory, private_state
@@ -82,7 +80,7 @@ class Graph:
             observed = replace(
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
             )
-            self.remote: Remote = connect(options.reference, observed)
+            self.remote: Registry = connect(options.reference, observed)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
             for name in ("locks", "mounts"):
@@ -170,7 +168,7 @@ def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
         if alias is None and catalog.aliases(repository) is None:
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
-    except (RequestException, DXFError, InvalidManifest) as error:
+    except (RegistryError, InvalidManifest) as error:
         raise Unusable(explain(error, reference.host)) from None
     catalog.visited(repository)
     if alias is None:

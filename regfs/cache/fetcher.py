@@ -15,9 +15,10 @@ from typing import Protocol
 from regfs.cache.partial import SMALL, MemoryBlob, SparseBlob
 from regfs.cache.read_ahead import Window
 from regfs.cache.store import BlobCache
-from regfs.cache.transfers import Download, FromMirror, Source
+from regfs.cache.transfers import Download, FromMirror
 from regfs.observe.counters import Activity
 from regfs.oci.manifest import Descriptor
+from regfs.registry.api import Source
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +86,8 @@ class Fetcher:
     def open(self, repository: str, blob: Descriptor) -> Reader:
         """A reader of *blob*; for a small one, or with strict verification, when it has been fetched and verified.
 
-        :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
-        :raises requests.RequestException: when they could not be fetched
+        :raises DigestMismatch: when the registry's bytes are not the blob's
+        :raises RegistryError: when they could not be fetched
         """
         try:
             return self._reader(repository, blob)

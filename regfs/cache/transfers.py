@@ -16,16 +16,13 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 from regfs.cache.partial import CHUNK, SMALL, MemoryBlob, SparseBlob
 from regfs.cache.read_ahead import FIRST_PIECE, REQUEST, WINDOW, Window, next_piece, next_request
-from regfs.exceptions import DXFDigestMismatchError
-from regfs.registry.http.ranges import Body
-from regfs.registry.http.transport import ConnectionFailed, Offline, Timeout, TransferCut
+from regfs.registry.api import Body, DigestMismatch, Interrupted, Offline, Source, TimedOut, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +35,7 @@ _NOBODY = Window(turns=-1)  # of a transfer that nobody waits for any more
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
-class Source(Protocol):
-    """Where a blob's bytes come from; :class:`regfs.registry.http.ranges.MirroredSource` is one."""
-
-    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
-        """Ask for the bytes from *start* up to *end*; what comes may be the whole blob instead."""
-
-    def blame(self) -> bool:
-        """Note that what came was not the blob; returns whether it came from a mirror of the registry."""
-
-
-class FromMirror(DXFDigestMismatchError):
+class FromMirror(DigestMismatch):
     """The bytes that were not the blob's came from a mirror: the registry itself may have the right ones."""
 
 
@@ -95,7 +82,7 @@ def _read(body: Body, buffer: memoryview, until: float) -> int:
     while more and count < len(buffer) and monotonic() < until:
         try:
             more = body.read_into(buffer[count:])
-        except (ConnectionFailed, Timeout):
+        except (Unreachable, Interrupted, TimedOut):
             break  # what came before counts; the next read fails again
         count += more
     return count
@@ -127,7 +114,7 @@ class Download:
         self._hashed = 0  # chunks
         self._hashing = False
         self._verified = False
-        self._failure: DXFDigestMismatchError | None = None
+        self._failure: DigestMismatch | None = None
         self._stopped = False
         self._brought = 0  # chunks, by this process
         self._alone = False  # whether others' claims mean nothing, because they bring nothing
@@ -190,7 +177,7 @@ class Download:
         """Fetch everything and verify it.
 
         :param progress: called with the number of bytes that are there, as they come to be
-        :raises DXFDigestMismatchError: when the bytes are not the blob's
+        :raises DigestMismatch: when the bytes are not the blob's
         :raises OSError: ENOSPC when there is no room to have it whole
         """
         for _ in range(2):  # the second time in memory, when the disk filled up in the first
@@ -346,12 +333,12 @@ class Download:
                         end = self.size
                     self._receive(transfer, end, body)
                     if transfer.position < end and self._goes_on(transfer):
-                        raise TransferCut(f"{self.digest} ended at byte {transfer.position} of {end}")
-            except (ConnectionFailed, Timeout) as error:
+                        raise Interrupted(f"{self.digest} ended at byte {transfer.position} of {end}")
+            except (Unreachable, Interrupted, TimedOut) as error:
                 if isinstance(error, Offline):
                     raise
                 failures = failures + 1 if transfer.wide or transfer.position == before else 1
-                if failures >= (_SILENCES if isinstance(error, Timeout) else _ATTEMPTS):
+                if failures >= (_SILENCES if isinstance(error, TimedOut) else _ATTEMPTS):
                     raise
                 log.info("%s: resumed at byte %d: %s", self.digest, transfer.position, error)
                 threading.Event().wait(random.uniform(0.5, 1) * 0.1 * 2**failures)  # noqa: S311 - jitter
@@ -478,7 +465,7 @@ class Download:
             self.held += 1
             self._home.demanded.submit(self._publish)
         else:
-            kind = FromMirror if self._source.blame() else DXFDigestMismatchError
+            kind = FromMirror if self._source.blame() else DigestMismatch
             self._failure = kind(got, self.digest)
             log.error("the registry sent bytes of digest %s for %s; they are dropped", got, self.digest)
             self._storage.discard()
@@ -497,7 +484,7 @@ class Download:
 
         Also when they cannot be hashed, because memory has let chunks go; ``_verified`` says which.
 
-        :raises DXFDigestMismatchError: when they are not
+        :raises DigestMismatch: when they are not
         """
         while True:
             self._hash()

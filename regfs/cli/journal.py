@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from regfs.cli.parameters import JSON, connecting, fail, graph_options
-from regfs.exceptions import DXFError
 from regfs.fs.errnos import told
-from regfs.oci.manifest import InvalidManifest
+from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import parse_reference
+from regfs.registry.api import RegistryError
 from regfs.session import Graph, Options, Unusable, default_state_dir
 from regfs.write.staging import Journal, Pending
 
@@ -80,7 +80,7 @@ def _push_again(item: Pending, given: dict[str, Any]) -> bool:
                 graph.publisher.publish(staged)
             finally:
                 staged.close()
-    except (Unusable, OSError, DXFError, InvalidManifest) as error:
+    except (Unusable, OSError, RegistryError, InvalidManifest) as error:
         click.echo(f"regfs: {item.id} {item.target}: {told(error)}", err=True)
         return False
     click.echo(f"pushed {item.host}/{item.target}")

@@ -16,11 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from regfs.cache.fetcher import Fetcher, Reader
-from regfs.exceptions import DXFDigestMismatchError
 from regfs.metadata.catalog import Catalog
 from regfs.oci.manifest import CREATED
-from regfs.registry.http.pooled import UnexpectedAnswer
-from regfs.registry.http.transport import HTTPError, TransferCut
+from regfs.registry.api import Denied, Failed, Interrupted, Invalid, NotFound, Untrustworthy
 from regfs.tree.attributes import Attributes, Describer, xattrs_of
 from regfs.tree.tree import (
     MAX_NAME,
@@ -182,7 +180,7 @@ class Filesystem:
         """A registry may say that it has a blob that it lost, in answer to an existence check, but not to a read."""
         try:
             yield
-        except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError, TransferCut):
+        except (Denied, Failed, Interrupted, Invalid, NotFound, Untrustworthy):
             self._publisher.doubt(digest)
             raise
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from regfs.exceptions import DXFError
-from regfs.oci.manifest import CREATED, Descriptor, Index, InvalidManifest, Manifest
+from regfs.oci.errors import InvalidManifest
+from regfs.oci.manifest import CREATED, Descriptor, Index, Manifest
 from regfs.oci.reference import Reference, is_alias, is_digest, is_repository
+from regfs.registry.api import RegistryError
 from regfs.session import Graph
 from regfs.tree.attributes import seconds_of
 from regfs.tree.tree import Path, files_of, platforms_of
@@ -212,7 +213,7 @@ def _listed_aliases(
     graph: Graph, reference: Reference, recursive: bool, details: bool, platform: str | None
 ) -> list[Item]:
     repository = reference.repository or ""
-    aliases = graph.remote.aliases(repository)
+    aliases = graph.remote.tags(repository)
     if aliases is None:
         below = [name for name in graph.remote.repositories() or () if name.startswith(f"{repository}/")]
         if not below or recursive:
@@ -235,7 +236,7 @@ def _described(graph: Graph, repository: str, alias: str) -> Item:
     """An alias with what its manifest says; nothing of one that cannot be understood."""
     try:
         manifest = graph.catalog.current(repository, alias)
-    except (DXFError, InvalidManifest):
+    except (RegistryError, InvalidManifest):
         manifest = None
     if manifest is None:
         return Item(alias, "alias")

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from regfs.library.artifacts import NotPossible, require_alias
 from regfs.oci.manifest import CREATED, MAX_BYTES, Descriptor
 from regfs.oci.reference import Reference
-from regfs.registry.http.transport import HTTPError
+from regfs.registry.api import BlobUnknown, RegistryError
 from regfs.session import Graph
 from regfs.tree.tree import Files, Path, files_of, title_path
 from regfs.util.jobs import finished
 from regfs.util.single_flight import SingleFlight
-from regfs.write.publish import editable, media_type, names_unknown_blob, rfc3339
+from regfs.write.publish import editable, media_type, rfc3339
 from regfs.write.staging import Piece
 
 _BLOBS_AT_ONCE = 8
@@ -124,7 +124,7 @@ def push(graph: Graph, reference: Reference, files: Mapping[Path, str], progress
     :param progress: called with a number of bytes when they are sent, or need not be
     :raises NotPossible: for a file that cannot be read, or changes meanwhile; for an alias that cannot have it
     :raises Refused: for an alias that is multi-platform, signed, or would be too large
-    :raises requests.RequestException: when the registry did not take it
+    :raises RegistryError: when the registry did not take it
     """
     require_alias(reference)
     repository, alias = reference.repository or "", reference.alias or ""
@@ -137,9 +137,7 @@ def push(graph: Graph, reference: Reference, files: Mapping[Path, str], progress
     descriptors = blobs.push(files)
     try:
         digest = publisher.edit(repository, alias, dict(descriptors))
-    except HTTPError as error:
-        if not names_unknown_blob(error):
-            raise
+    except BlobUnknown:
         descriptors = blobs.push(files, anyway=True)  # the registry had lost what it said it has
         digest = publisher.edit(repository, alias, dict(descriptors))
     return Pushed(digest, descriptors)
@@ -193,7 +191,7 @@ class _Blobs:
             with _told(local):
                 digest, content = file.read()
             self._flights.do(digest, lambda: self._send(digest, content, anyway))
-        except HTTPError:
+        except RegistryError:
             file.require_unchanged()  # a registry refuses bytes that are not those that were hashed
             raise
         finally:

@@ -23,14 +23,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 
-from regfs.exceptions import DXFUnauthorizedError
 from regfs.metadata.catalog import Catalog
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.oci.reference import is_digest
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.transport import BAD_REQUEST, HTTPError, status_of
-from regfs.registry.http.upload import Content
+from regfs.registry.api import BlobUnknown, Content, Denied, Invalid, NotFound, Registry, Unauthenticated, Unsupported
 from regfs.tree.tree import Files
 from regfs.tree.tree import Path as TitlePath
 from regfs.util.private import OTHERWISE, private_directory, private_opener
@@ -39,11 +36,10 @@ from regfs.write.staging import Staged, Target
 
 log = logging.getLogger(__name__)
 
-_FORBIDDEN = 403
 _DENIED = 30.0  # seconds that a denied push is remembered
 _UNASKED = 64 << 10  # bytes
 _SENT_AHEAD = 4  # files at a time
-_CANNOT_DELETE = frozenset({400, 404, 405, 415, 501})
+_CANNOT_DELETE = (Invalid, NotFound, Unsupported)
 
 
 class Refused(OSError):
@@ -78,7 +74,7 @@ class Publisher:
     :param locks: a directory for files by which the user's mounts on this machine take turns
     """
 
-    def __init__(self, remote: Remote, catalog: Catalog, files: Callable[[Manifest], Files], locks: Path) -> None:
+    def __init__(self, remote: Registry, catalog: Catalog, files: Callable[[Manifest], Files], locks: Path) -> None:
         self._remote = remote
         self._catalog = catalog
         self._files = files
@@ -124,10 +120,9 @@ class Publisher:
     def _noticing_denial(self, repository: str) -> Iterator[None]:
         try:
             yield
-        except (DXFUnauthorizedError, HTTPError) as error:
-            if isinstance(error, DXFUnauthorizedError) or status_of(error) == _FORBIDDEN:
-                with self._lock:
-                    self._denied[repository] = monotonic() + _DENIED
+        except (Unauthenticated, Denied):
+            with self._lock:
+                self._denied[repository] = monotonic() + _DENIED
             raise
 
     def _publish(self, staged: Staged) -> None:
@@ -139,9 +134,7 @@ class Publisher:
         if target.alias is not None:
             try:
                 self._name(target, digest, size, staged.mtime_ns)
-            except HTTPError as error:
-                if not names_unknown_blob(error):
-                    raise
+            except BlobUnknown:
                 log.info("%s: the registry had lost %s; it is pushed again", target, digest)
                 digest, size, version = staged.push(self._remote, lambda _: False)
                 self._name(target, digest, size, staged.mtime_ns)
@@ -219,7 +212,7 @@ class Publisher:
 
         :param files: path → the descriptor of the blob to be there, None to remove what is there
         :raises Refused: for an alias that is multi-platform, signed, or too large
-        :raises requests.RequestException: when the registry did not take it
+        :raises RegistryError: when the registry did not take it
         """
         edit = _Edit(files)
         with self._lock:
@@ -301,7 +294,7 @@ class Publisher:
         By tag where the registry can. Else a throw-away manifest takes the alias, and that is deleted by its digest;
         when it cannot be, the old one is put back.
 
-        :raises requests.HTTPError: when the registry refuses
+        :raises RegistryError: when the registry refuses
         """
         with self._turn(repository, alias):
             self._delete(repository, alias)
@@ -309,7 +302,7 @@ class Publisher:
     def tag(self, repository: str, manifest: Manifest | Index, alias: str) -> None:
         """Give a manifest of *repository* one more alias, its bytes as they are.
 
-        :raises requests.HTTPError: when the registry refuses
+        :raises RegistryError: when the registry refuses
         """
         with self._turn(repository, alias):
             if isinstance(manifest, Manifest) and not manifest.writable:
@@ -323,7 +316,7 @@ class Publisher:
         :param source: repository and alias
         :param goal: repository and alias
         :returns: whether it was done; not when a blob, or a manifest of an index, could not be brought over
-        :raises requests.HTTPError: when the registry refuses
+        :raises RegistryError: when the registry refuses
         """
         with ExitStack() as turns:
             for alias in sorted((source, goal)):
@@ -363,9 +356,7 @@ class Publisher:
             return
         try:
             self._remote.delete_tag(repository, alias)
-        except HTTPError as error:
-            if status_of(error) not in _CANNOT_DELETE:
-                raise
+        except _CANNOT_DELETE:
             self._replace_and_delete(repository, alias, old)
         self._catalog.forget(repository, alias)
 
@@ -435,8 +426,3 @@ def media_type(name: str) -> str:
 def rfc3339(time_ns: int) -> str:
     """A time, nanoseconds since the epoch, as annotations have it (RFC 3339)."""
     return datetime.fromtimestamp(time_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def names_unknown_blob(error: HTTPError) -> bool:
-    """Whether a manifest was refused because the repository does not have a blob that it names."""
-    return status_of(error) == BAD_REQUEST and "BLOB_UNKNOWN" in error.response.text

@@ -25,10 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from regfs.exceptions import DXFError
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.transport import BAD_REQUEST, HTTPError, status_of
-from regfs.registry.http.upload import AHEAD_PIECE, UploadAhead
+from regfs.registry.api import AHEAD_PIECE, Invalid, Registry, RegistryError, UploadAhead
 from regfs.util.private import OTHERWISE, private_directory, private_opener
 
 log = logging.getLogger(__name__)
@@ -281,12 +278,12 @@ class Staged:
         """Read what is written so far."""
         return os.preadv(self._fd, [buffer], offset)
 
-    def push(self, remote: Remote, have: Callable[[str], bool]) -> tuple[str, int, int]:
+    def push(self, remote: Registry, have: Callable[[str], bool]) -> tuple[str, int, int]:
         """Make the bytes a blob of the target's repository.
 
         :param have: whether the repository has, or could be made to have, a digest without an upload
         :returns: digest, size in bytes, and the version to call :meth:`clean` with once they have their name
-        :raises requests.RequestException: when the push failed; the bytes stay in the journal
+        :raises RegistryError: when the push failed; the bytes stay in the journal
         :raises OSError: when a write had failed before
         """
         if self._broken is not None:
@@ -298,9 +295,8 @@ class Staged:
                     self._cancel_ahead()
                 elif not self._finish_ahead(Piece(self._fd, 0, size, self._send), digest):
                     remote.push_blob(self.target.repository, Piece(self._fd, 0, size, self._send), digest)
-            except (CutShort, HTTPError) as error:
-                refused = isinstance(error, CutShort) or status_of(error) == BAD_REQUEST
-                if not refused or version == self._version:
+            except (CutShort, Invalid):
+                if version == self._version:
                     raise  # else it was for what somebody wrote meanwhile: the bytes were not the digest's any more
             if version == self._version:
                 return digest, size, version
@@ -377,7 +373,7 @@ class Staged:
         os.replace(fresh, self._directory / _MEANT)
 
 
-class CutShort(DXFError):
+class CutShort(RegistryError):
     """There are fewer bytes than were to be sent. Nothing waits for them then, and nothing tries again."""
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
-from regfs.registry.http.remote import Remote
+from regfs.registry.ahead import Ahead as UploadAhead
+from regfs.registry.api import AHEAD_PIECE, RegistryError
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
-from regfs.registry.http.upload import AHEAD_PIECE, UploadAhead
 from regfs.write.staging import CutShort, Journal, Piece, Staged, Target
 from tests.contents import MIB
 from tests.registries import Registry
@@ -28,17 +28,17 @@ def proxy(plain: Registry) -> Iterator[Server]:
 
 
 @pytest.fixture
-def remote(proxy: Server) -> Iterator[Remote]:
+def remote(proxy: Server) -> Iterator[HttpRegistry]:
     """The registry to push to, through the proxy."""
-    made = Remote(proxy.host, True, PooledTransport())
+    made = HttpRegistry(proxy.host, True, PooledTransport())
     yield made
     made.close()
 
 
 @pytest.fixture
-def direct(plain: Registry) -> Iterator[Remote]:
+def direct(plain: Registry) -> Iterator[HttpRegistry]:
     """The registry to push to, and nothing between that waits for the rest of what was cut."""
-    made = Remote(plain.host, True, PooledTransport())
+    made = HttpRegistry(plain.host, True, PooledTransport())
     yield made
     made.close()
 
@@ -75,7 +75,9 @@ def sent(proxy: Server, method: str) -> list[int]:
     return [len(request.body) for request in proxy.requests if request.method == method]
 
 
-def test_a_push_makes_the_bytes_a_blob(staged: Staged, remote: Remote, registry_has: Foreign, target: Target) -> None:
+def test_a_push_makes_the_bytes_a_blob(
+    staged: Staged, remote: HttpRegistry, registry_has: Foreign, target: Target
+) -> None:
     content = os.urandom(3 * MIB + 7)
     staged.write(content, 0)
     assert staged.push(remote, unknown) == (digest_of(content), len(content), staged.version)
@@ -83,7 +85,7 @@ def test_a_push_makes_the_bytes_a_blob(staged: Staged, remote: Remote, registry_
     assert staged.sent == len(content)
 
 
-def test_what_the_registry_has_is_not_sent(staged: Staged, remote: Remote, proxy: Server) -> None:
+def test_what_the_registry_has_is_not_sent(staged: Staged, remote: HttpRegistry, proxy: Server) -> None:
     asked: list[str] = []
     staged.write(b"bytes", 0)
     digest, size, _ = staged.push(remote, lambda digest: not asked.append(digest))
@@ -92,7 +94,7 @@ def test_what_the_registry_has_is_not_sent(staged: Staged, remote: Remote, proxy
 
 
 def test_a_file_of_the_journal_is_pushed_after_all(
-    journal: Journal, remote: Remote, registry_has: Foreign, target: Target
+    journal: Journal, remote: HttpRegistry, registry_has: Foreign, target: Target
 ) -> None:
     write_down(journal, b"some bytes", target)
     (pending,) = journal.pending()
@@ -106,7 +108,7 @@ def test_a_file_of_the_journal_is_pushed_after_all(
 
 
 def test_what_is_appended_during_a_push_is_pushed_with_it(
-    staged: Staged, remote: Remote, registry_has: Foreign, target: Target
+    staged: Staged, remote: HttpRegistry, registry_has: Foreign, target: Target
 ) -> None:
     staged.write(b"some bytes", 0)
     asked: list[str] = []
@@ -125,7 +127,7 @@ def test_what_is_appended_during_a_push_is_pushed_with_it(
 @pytest.mark.parametrize("size", [10, 3 * MIB])
 @pytest.mark.parametrize("change", ["written over", "cut", "emptied"])
 def test_what_is_changed_during_a_push_is_no_error(
-    staged: Staged, direct: Remote, registry_has: Foreign, target: Target, change: str, size: int
+    staged: Staged, direct: HttpRegistry, registry_has: Foreign, target: Target, change: str, size: int
 ) -> None:
     content = os.urandom(size)
     expected = {"written over": b"other" + content[5:], "cut": content[: size - 5], "emptied": b""}[change]
@@ -146,7 +148,7 @@ def test_what_is_changed_during_a_push_is_no_error(
 
 
 def test_a_file_that_was_cut_by_somebody_else_is_an_error_at_once(
-    journal: Journal, staged: Staged, direct: Remote
+    journal: Journal, staged: Staged, direct: HttpRegistry
 ) -> None:
     staged.write(bytes(3 * MIB), 0)
     data = next(journal.directory.glob("*/data"))
@@ -165,9 +167,9 @@ def test_bytes_that_changed_on_the_way_are_refused(staged: Staged, plain: Regist
         return honest(request)
 
     with Server(spoil) as proxy:
-        remote = Remote(proxy.host, True, PooledTransport())
+        remote = HttpRegistry(proxy.host, True, PooledTransport())
         staged.write(b"some bytes", 0)
-        with pytest.raises(requests.HTTPError):
+        with pytest.raises(RegistryError):
             staged.push(remote, unknown)
         remote.close()
     assert len(spoilt) == 1
@@ -177,7 +179,7 @@ def test_bytes_that_changed_on_the_way_are_refused(staged: Staged, plain: Regist
 class Ahead:
     """Sends a file while it is written, as a mount does, but when it is told to."""
 
-    def __init__(self, file: Staged, remote: Remote) -> None:
+    def __init__(self, file: Staged, remote: HttpRegistry) -> None:
         self.file = file
         self.remote = remote
         self.begun: list[str] = []
@@ -199,7 +201,7 @@ class Ahead:
 
 
 @pytest.fixture
-def ahead(staged: Staged, remote: Remote) -> Ahead:
+def ahead(staged: Staged, remote: HttpRegistry) -> Ahead:
     """Sends the file while it is written."""
     return Ahead(staged, remote)
 
@@ -208,7 +210,7 @@ CONTENT = os.urandom(AHEAD_PIECE + 4 * MIB)
 
 
 def test_a_large_file_is_sent_while_it_is_written(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, registry_has: Foreign, target: Target
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server, registry_has: Foreign, target: Target
 ) -> None:
     assert not ahead.write(CONTENT[: AHEAD_PIECE - 1], 0)
     assert ahead.write(CONTENT[AHEAD_PIECE - 1 : AHEAD_PIECE], AHEAD_PIECE - 1)
@@ -224,7 +226,13 @@ def test_a_large_file_is_sent_while_it_is_written(
 
 @pytest.mark.parametrize("change", ["written over", "cut", "emptied", "moved", "filled"])
 def test_what_was_sent_and_is_no_longer_so_is_cancelled(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, registry_has: Foreign, target: Target, change: str
+    staged: Staged,
+    ahead: Ahead,
+    remote: HttpRegistry,
+    proxy: Server,
+    registry_has: Foreign,
+    target: Target,
+    change: str,
 ) -> None:
     assert ahead.write(CONTENT, 0)
     expected = CONTENT
@@ -250,7 +258,7 @@ def test_what_was_sent_and_is_no_longer_so_is_cancelled(
 
 
 def test_another_name_in_the_same_repository_cancels_nothing(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, target: Target
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server, target: Target
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.aim(Target(target.repository, "v2", ("other.bin",)))
@@ -260,7 +268,7 @@ def test_another_name_in_the_same_repository_cancels_nothing(
 
 @pytest.mark.parametrize("more", [0, 5])
 def test_a_file_that_is_not_cut_shorter_is_not_cancelled(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, more: int
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server, more: int
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.truncate(len(CONTENT) + more)
@@ -275,7 +283,7 @@ def test_a_file_that_is_cut_to_its_own_size_goes_on_being_sent(staged: Staged, a
 
 
 def test_what_the_repository_has_after_all_is_cancelled(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.push(remote, lambda digest: True)
@@ -283,14 +291,16 @@ def test_what_the_repository_has_after_all_is_cancelled(
     assert not ahead.write(CONTENT, len(CONTENT))
 
 
-def test_a_file_that_is_let_go_of_is_cancelled(journal: Journal, target: Target, remote: Remote, proxy: Server) -> None:
+def test_a_file_that_is_let_go_of_is_cancelled(
+    journal: Journal, target: Target, remote: HttpRegistry, proxy: Server
+) -> None:
     file = journal.stage(target)
     assert Ahead(file, remote).write(CONTENT, 0)
     file.close()
     assert sent(proxy, "DELETE") == [0]
 
 
-def test_a_pushed_file_that_grows_is_not_sent_ahead_again(staged: Staged, ahead: Ahead, remote: Remote) -> None:
+def test_a_pushed_file_that_grows_is_not_sent_ahead_again(staged: Staged, ahead: Ahead, remote: HttpRegistry) -> None:
     assert ahead.write(CONTENT, 0)
     staged.push(remote, unknown)
     assert not ahead.write(CONTENT, len(CONTENT))
@@ -317,7 +327,7 @@ def test_a_file_that_is_emptied_before_anything_was_sent_is_sent_ahead(staged: S
     assert ahead.write(CONTENT, 0)
 
 
-def test_a_file_of_the_journal_is_not_sent_ahead(journal: Journal, target: Target, remote: Remote) -> None:
+def test_a_file_of_the_journal_is_not_sent_ahead(journal: Journal, target: Target, remote: HttpRegistry) -> None:
     write_down(journal, b"some bytes", target)
     (pending,) = journal.pending()
     file = journal.again(pending)

@@ -16,7 +16,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from regfs.write.staging import Journal, Staged, Target
 from tests.contents import MIB
@@ -26,9 +26,9 @@ ELSEWHERE = Target("another/repository", "v2", ("june.png",))
 
 
 @pytest.fixture(scope="module")
-def nowhere() -> Iterator[Remote]:
+def nowhere() -> Iterator[HttpRegistry]:
     """A registry that nobody can reach."""
-    made = Remote("localhost:1", True, PooledTransport())
+    made = HttpRegistry("localhost:1", True, PooledTransport())
     yield made
     made.close()
 
@@ -38,7 +38,7 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def pushed(file: Staged, nowhere: Remote) -> tuple[str, int, int]:
+def pushed(file: Staged, nowhere: HttpRegistry) -> tuple[str, int, int]:
     """What a push says of a file whose bytes the registry has already."""
     return file.push(nowhere, lambda digest: True)
 
@@ -101,7 +101,7 @@ def test_a_file_that_nothing_was_done_to_leaves_nothing(journal: Journal, direct
     assert names(directory) == []
 
 
-def test_taking_bytes_over_is_no_change(staged: Staged, nowhere: Remote) -> None:
+def test_taking_bytes_over_is_no_change(staged: Staged, nowhere: HttpRegistry) -> None:
     content = os.urandom(2 * MIB + 77)
 
     def read_into(buffer: memoryview, offset: int) -> int:
@@ -115,7 +115,7 @@ def test_taking_bytes_over_is_no_change(staged: Staged, nowhere: Remote) -> None
     assert pushed(staged, nowhere)[0] == digest_of(content)
 
 
-def test_what_is_pushed_is_clean_and_leaves_nothing(journal: Journal, directory: Path, nowhere: Remote) -> None:
+def test_what_is_pushed_is_clean_and_leaves_nothing(journal: Journal, directory: Path, nowhere: HttpRegistry) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
     digest, size, version = pushed(file, nowhere)
@@ -129,7 +129,7 @@ def test_what_is_pushed_is_clean_and_leaves_nothing(journal: Journal, directory:
     assert names(directory) == []
 
 
-def test_what_was_written_since_the_push_stays_in_the_journal(journal: Journal, nowhere: Remote) -> None:
+def test_what_was_written_since_the_push_stays_in_the_journal(journal: Journal, nowhere: HttpRegistry) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
     digest, _, version = pushed(file, nowhere)
@@ -140,7 +140,7 @@ def test_what_was_written_since_the_push_stays_in_the_journal(journal: Journal, 
     assert contents(journal) == [b"other"]
 
 
-def test_what_is_written_after_the_push_stays_in_the_journal(journal: Journal, nowhere: Remote) -> None:
+def test_what_is_written_after_the_push_stays_in_the_journal(journal: Journal, nowhere: HttpRegistry) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
     digest, _, version = pushed(file, nowhere)
@@ -151,7 +151,7 @@ def test_what_is_written_after_the_push_stays_in_the_journal(journal: Journal, n
 
 
 def test_an_older_push_that_ends_later_does_not_undo_the_newer_one(
-    journal: Journal, directory: Path, nowhere: Remote
+    journal: Journal, directory: Path, nowhere: HttpRegistry
 ) -> None:
     file = journal.stage(TARGET)
     file.write(b"older", 0)
@@ -165,7 +165,7 @@ def test_an_older_push_that_ends_later_does_not_undo_the_newer_one(
     assert names(directory) == []
 
 
-def test_a_pushed_file_is_given_to_who_adopts_it(journal: Journal, directory: Path, nowhere: Remote) -> None:
+def test_a_pushed_file_is_given_to_who_adopts_it(journal: Journal, directory: Path, nowhere: HttpRegistry) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
     digest, _, version = pushed(file, nowhere)
@@ -176,7 +176,7 @@ def test_a_pushed_file_is_given_to_who_adopts_it(journal: Journal, directory: Pa
     assert names(directory) == []
 
 
-def test_a_file_that_the_registry_does_not_have_is_given_to_nobody(journal: Journal, nowhere: Remote) -> None:
+def test_a_file_that_the_registry_does_not_have_is_given_to_nobody(journal: Journal, nowhere: HttpRegistry) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
     digest, _, version = pushed(file, nowhere)
@@ -189,7 +189,7 @@ def test_a_file_that_the_registry_does_not_have_is_given_to_nobody(journal: Jour
     assert adopted == []
 
 
-def test_a_file_that_nobody_wants_leaves_nothing(journal: Journal, directory: Path, nowhere: Remote) -> None:
+def test_a_file_that_nobody_wants_leaves_nothing(journal: Journal, directory: Path, nowhere: HttpRegistry) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
     digest, _, version = pushed(file, nowhere)
@@ -256,7 +256,7 @@ def broken(journal: Journal) -> Staged:
     return file
 
 
-def test_a_file_of_which_a_write_failed_is_not_kept(disk: Path, nowhere: Remote) -> None:
+def test_a_file_of_which_a_write_failed_is_not_kept(disk: Path, nowhere: HttpRegistry) -> None:
     journal = Journal(disk / "journal", HOST)
     file = broken(journal)
     assert file.is_broken
@@ -270,7 +270,7 @@ def test_a_file_of_which_a_write_failed_is_not_kept(disk: Path, nowhere: Remote)
     assert (names(journal.directory), adopted) == ([], [])
 
 
-def test_a_file_that_was_pushed_and_then_broken_is_not_adopted(disk: Path, nowhere: Remote) -> None:
+def test_a_file_that_was_pushed_and_then_broken_is_not_adopted(disk: Path, nowhere: HttpRegistry) -> None:
     journal = Journal(disk / "journal", HOST)
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
@@ -298,7 +298,7 @@ def test_a_broken_file_is_not_written_down_again_by_what_follows(disk: Path) -> 
     assert names(journal.directory) == []
 
 
-def test_a_broken_file_that_is_begun_again_is_whole(disk: Path, nowhere: Remote) -> None:
+def test_a_broken_file_that_is_begun_again_is_whole(disk: Path, nowhere: HttpRegistry) -> None:
     journal = Journal(disk / "journal", HOST)
     file = broken(journal)
     file.truncate(0)
@@ -338,7 +338,7 @@ STEPS = st.lists(
 @settings(max_examples=100)
 @given(steps=STEPS)
 def test_the_digest_is_that_of_the_bytes_however_they_were_written(
-    nowhere: Remote, steps: list[tuple[str, int, bytes]]
+    nowhere: HttpRegistry, steps: list[tuple[str, int, bytes]]
 ) -> None:
     model = bytearray()
     with tempfile.TemporaryDirectory() as directory:
@@ -370,7 +370,7 @@ def _read(content: bytes, buffer: memoryview, offset: int) -> int:
     return len(piece)
 
 
-def test_a_large_file_is_hashed_whole(staged: Staged, nowhere: Remote) -> None:
+def test_a_large_file_is_hashed_whole(staged: Staged, nowhere: HttpRegistry) -> None:
     content = os.urandom(3 * MIB + 5)
     staged.write(content[MIB:], MIB)
     staged.write(content[:MIB], 0)
@@ -387,7 +387,7 @@ def hasty() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_version_has_every_write_that_it_counts(staged: Staged, nowhere: Remote) -> None:
+def test_a_version_has_every_write_that_it_counts(staged: Staged, nowhere: HttpRegistry) -> None:
     def write() -> None:
         for number in range(3000):
             staged.write(b"x" * 10, number * 10)
