@@ -6,9 +6,9 @@ import itertools
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol
 
-from regfs.archive.compression.formats import Compression
+from regfs.archive.compression.formats import Compression, unpacker_of
 from regfs.archive.entry import Kind, Segment
-from regfs.archive.errors import CorruptArchive
+from regfs.archive.errors import CorruptArchive, NotSeekable
 from regfs.archive.reader import BytesReader, read_exactly
 from regfs.archive.unpacked import UnpackedReader
 
@@ -68,7 +68,19 @@ class TarArchive:
             return self._tar
         if self._index.compression is Compression.NONE:
             return self._blob
-        return UnpackedReader(self._blob, self._index, self._pool)
+        return self._unpacked()
+
+    def _unpacked(self) -> Reader:
+        index = self._index
+        if not index.is_seekable:
+            raise NotSeekable(f"{index.blob_digest}: too much would be unpacked for each read")
+        return UnpackedReader(
+            key=index.blob_digest,
+            size=index.tar_bytes,
+            points=index.points,
+            begin=lambda point: unpacker_of(index.compression, self._blob, point, index.window_bytes),
+            pool=self._pool,
+        )
 
 
 class StoredReader:

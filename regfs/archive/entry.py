@@ -12,6 +12,8 @@ from regfs.archive.limits import NAME_BYTES, PATH_BYTES
 MODE_BITS = 0o7777
 OWNER_MAX = (1 << 32) - 1
 SIZE_MAX = (1 << 63) - 1
+# A time beyond is not refused, as no file's bytes depend on it; the year is 2262.
+TIME_MAX_NS = (1 << 63) - 1
 
 Path = tuple[str, ...]
 Xattrs = tuple[tuple[str, bytes], ...]

@@ -1,4 +1,4 @@
-"""Streams that are compressed: a scan that unpacks all of one once and notes points, and unpackers that begin at a point.
+"""Compressed streams: a scan unpacks all of one and notes points; an unpacker begins at one of these.
 
 Each format is one file, with a scan and an unpacker. Knows no tar.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regfs.archive.entry import MODE_BITS, OWNER_MAX, Entry, Kind, decode_name, require_link, require_name
+from regfs.archive.entry import MODE_BITS, OWNER_MAX, TIME_MAX_NS, Entry, Kind, decode_name, require_link, require_name
 from regfs.archive.errors import CorruptArchive, UnsupportedArchive
 from regfs.archive.tar import pax, sparse
 from regfs.archive.tar.header import Header
@@ -10,7 +10,6 @@ from regfs.archive.tar.header import Header
 EXTENSION_TYPES = (b"x", b"X", b"L", b"K")
 
 _NS = 10**9
-_MTIME_MAX_NS = (1 << 63) - 1
 _KINDS = {
     b"0": Kind.FILE,
     b"\0": Kind.FILE,
@@ -73,7 +72,7 @@ class Extensions:
     def mtime_ns(self, header: Header) -> int:
         value = self.value("mtime")
         mtime = pax.time_ns(value) if value else header.mtime * _NS
-        return max(-_MTIME_MAX_NS, min(mtime, _MTIME_MAX_NS))
+        return max(-TIME_MAX_NS, min(mtime, TIME_MAX_NS))
 
     def stored_bytes(self, header: Header) -> int:
         """How many bytes of the member follow its header."""
