@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from typing import TYPE_CHECKING, Protocol
@@ -71,6 +72,13 @@ def pieces(reader: Reader, start: int = 0, piece_bytes: int = PIECE_BYTES) -> It
         yield read_exactly(reader, offset, min(piece_bytes, reader.size - offset), "blob")
 
 
+class NegativeSeek(OSError):
+    """A seek before the first byte; libraries expect the error that a real file has then."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
 class ReaderFile(io.RawIOBase):
     """A seekable file object over a reader, for libraries that want one.
 
@@ -95,7 +103,7 @@ class ReaderFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.size}[whence]
         if base + offset < 0:
-            raise ValueError(f"seek to {base + offset}")
+            raise NegativeSeek
         self._position = base + offset
         return self._position
 

@@ -21,7 +21,7 @@ from regfs.archive.errors import ArchiveLimit, CorruptArchive, UnsupportedArchiv
 from regfs.archive.limits import DEFAULT_LIMITS, PATH_BYTES, Limits
 from regfs.archive.listing import Listing, ListingBuilder
 from regfs.archive.points import Point, Points
-from regfs.archive.reader import Reader, ReaderFile, read_exactly
+from regfs.archive.reader import NegativeSeek, Reader, ReaderFile, read_exactly
 from regfs.archive.unpacked import UnpackedReader
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _directory(blob: Reader) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(_DirectoryFile(blob, DIRECTORY_BYTES_MAX)) as file:
             return file.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError) as error:
+    except (zipfile.BadZipFile, NegativeSeek, NotImplementedError, struct.error, ValueError, OverflowError) as error:
         raise CorruptArchive(f"zip: {error}") from None
 
 

@@ -205,5 +205,3 @@ def old_sparse(name: str, size: int, pairs: Sequence[tuple[int, int]], data: byt
 
 def _map(pairs: Sequence[tuple[int, int]], count: int) -> bytes:
     return b"".join(octal(position, 12) + octal(length, 12) for position, length in pairs).ljust(24 * count, b"\0")
-
-

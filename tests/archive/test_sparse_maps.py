@@ -123,5 +123,3 @@ def test_an_endless_map_is_refused() -> None:
         archive_of(summed(bytes(block)) + more * 5000)
     with pytest.raises(ArchiveLimit):
         archive_of(extended(values) + written(file("s", b"9" * 9 + b"\n" + b"1\n" * (1 << 20))))
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import tarfile
@@ -161,10 +162,8 @@ def test_a_changed_byte_never_raises_another_error(data: st.DataObject) -> None:
         block = position // BLOCK * BLOCK
         if whole[block : block + BLOCK].strip(b"\0"):
             whole[block : block + BLOCK] = summed(bytes(whole[block : block + BLOCK]))
-    try:
+    with contextlib.suppress(ArchiveError):
         entries_of(bytes(whole))
-    except ArchiveError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -188,7 +187,14 @@ def test_what_is_no_record_is_an_error(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "pax",
-    [{"size": b"-1"}, {"size": b"9" * 30}, {"uid": b"4294967296"}, {"mtime": b"soon"}, {"path": b"a\0b"}, {"uid": b"1.5"}],
+    [
+        {"size": b"-1"},
+        {"size": b"9" * 30},
+        {"uid": b"4294967296"},
+        {"mtime": b"soon"},
+        {"path": b"a\0b"},
+        {"uid": b"1.5"},
+    ],
 )
 def test_records_out_of_range_are_errors(pax: dict[str, bytes]) -> None:
     with pytest.raises(CorruptArchive):

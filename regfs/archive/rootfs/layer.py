@@ -221,23 +221,32 @@ class LayerTree:
         """Bind the links whose target came after them, or is in a layer below."""
         links = [link for link in self._early_links if link.parent.children.get(link.path[-1]) == link.number]
         found = {link.number: self._find(parts(self.listing.link(link.number))) for link in links}
+        targets = _last_targets({number: child for number, (child, _) in found.items()})
         self._early_links = []
         for link in links:
-            child, where = self._last_target(link.number, found)
-            self._bind(link.parent, link.path, child, link.path if child == link.number else where)
-            if self.listing.kind(child) is Kind.HARDLINK:
-                self.foreign_links[child] = found[child][1]
+            number = targets[link.number]
+            if number in found:
+                self.foreign_links[number] = found[number][1]
+            where = link.path if link.number == number else found[link.number][1]
+            self._bind(link.parent, link.path, number, where)
 
-    def _last_target(self, number: int, found: dict[int, tuple[int | None, Path]]) -> tuple[int, Path]:
-        """Follow links that name links. One that ends in a loop names itself, so that the layers below are asked."""
-        seen = {number}
-        target, where = number, found[number][1]
-        while target in found:
-            following, place = found[target]
+
+def _last_targets(targets: dict[int, int | None]) -> dict[int, int]:
+    """Follow links that name links, each once.
+
+    :param targets: of each link: another one, or a file; None when it is in a layer below
+    :returns: of each link: the file, or the last link, which the layers below have to resolve; links in a circle all
+        end at one of them
+    """
+    last: dict[int, int] = {}
+    for link in targets:
+        chain: dict[int, None] = {}
+        here = link
+        while here in targets and here not in last and here not in chain:
+            chain[here] = None
+            following = targets[here]
             if following is None:
-                return target, where
-            if following in seen:
-                return number, found[number][1]
-            seen.add(following)
-            target, where = following, place
-        return target, where
+                break
+            here = following
+        last.update(dict.fromkeys(chain, last.get(here, here)))
+    return last

@@ -62,7 +62,9 @@ class Root:
         self._has_markers = has_markers
         self._prefix = prefix
         self._layers = {number: _Layer(digest, LayerPending(number)) for number, digest in enumerate(digests, first)}
+        # Of entries with more than one name only; made anew when a layer is added.
         self._linked: dict[_Identity, set[Path]] | None = None
+        self._link_counts: dict[_Identity, int] = {}
 
     @property
     def pending(self) -> list[int]:
@@ -85,7 +87,7 @@ class Root:
             self.fail(number, error)
             raise
         layer.archive, layer.tree = archive, tree
-        self._linked = None
+        self._linked, self._link_counts = None, {}
 
     def fail(self, number: int, error: ArchiveError) -> None:
         """Say that a layer cannot be indexed: what depends on it raises the error from now on."""
@@ -217,10 +219,15 @@ class Root:
         return listing.link(number) if listing.kind(number) is Kind.SYMLINK else None
 
     def _nlink(self, identity: _Identity) -> int:
-        """Count the names of an entry that are visible."""
+        """Count the names of an entry that are visible; all layers above it are indexed, as it is visible itself."""
         layer, number = identity
-        names = self._links_from_above().get(identity, set()) | self._tree(layer).names.get(number, set())
-        return max(sum(self._is_at(path, identity) for path in names), 1)
+        counts = self._link_counts
+        if identity not in counts:
+            names = self._links_from_above().get(identity, set()) | self._tree(layer).names.get(number, set())
+            if not names:
+                return 1
+            counts[identity] = sum(self._is_at(path, identity) for path in names)
+        return counts[identity]
 
     def _is_at(self, path: Path, identity: _Identity) -> bool:
         place = self._at(path)
