@@ -14,7 +14,7 @@ from regfs.archive.reader import PIECE_BYTES, Reader, pieces
 from regfs.archive.tar.parser import TarParser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from regfs.archive.compression.stream import Scan
 
@@ -135,3 +135,14 @@ def index_blob(
     for piece in pieces(blob):
         builder.feed(piece)
     return builder.finish(blob_digest, tar_digest)
+
+
+def unpack_blob(blob: Reader) -> Iterator[memoryview | bytes]:
+    """Yield the uncompressed tar of a blob, in pieces of which each is valid until the next one.
+
+    :raises CorruptArchive: when the blob is corrupt or cut
+    """
+    scan = scan_of(compression_of(blob.read(0, MAGIC_BYTES)))
+    for piece in pieces(blob):
+        yield from scan.feed(piece)
+    scan.finish()

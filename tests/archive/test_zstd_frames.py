@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from regfs.archive.archive import TarArchive
-from regfs.archive.build import index_blob
+from regfs.archive.build import index_blob, unpack_blob
 from regfs.archive.compression.formats import Compression, compression_of
 from regfs.archive.compression.zstd import ZstdScan, ZstdUnpacker
 from regfs.archive.errors import CorruptArchive, NotSeekable
@@ -93,6 +93,7 @@ def test_a_long_frame_needs_the_tar() -> None:
     index = index_blob(BytesReader(blob), keep_tar=lambda data: kept.extend(data))
     assert not index.is_seekable
     assert kept == plain
+    assert b"".join(map(bytes, unpack_blob(BytesReader(blob)))) == plain
     with pytest.raises(NotSeekable):
         TarArchive(index, BytesReader(blob), Pool()).open(2)
     archive = TarArchive(index, BytesReader(b""), Pool(), tar=BytesReader(bytes(kept)))

@@ -16,13 +16,14 @@ _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 _CHECKSUM = slice(148, 156)
 _CHECKSUM_SPACES = 8 * ord(" ")
 _STAR_PREFIX_BYTES = 131
+_SECOND_NS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The fields of a header block. Numbers are parsed, names are not decoded.
+    """The fields of a header block, or what extended headers say instead. Numbers are parsed, names are not decoded.
 
-    :param size: bytes that follow in the archive, as the header says
+    :param size: bytes that follow in the archive
     :param block: the whole of it; old GNU sparse maps lie in unused parts
     """
 
@@ -31,7 +32,7 @@ class Header:
     uid: int
     gid: int
     size: int
-    mtime: int
+    mtime_ns: int
     type: bytes
     link: bytes
     device: tuple[int, int]
@@ -53,7 +54,7 @@ def parse_header(block: bytes) -> Header:
         uid=number(uid),
         gid=number(gid),
         size=natural(size, "size"),
-        mtime=number(mtime),
+        mtime_ns=number(mtime) * _SECOND_NS,
         type=kind,
         link=link.partition(b"\0")[0],
         device=(natural(major, "device"), natural(minor, "device")) if is_device else (0, 0),
@@ -88,11 +89,14 @@ def number(field: bytes) -> int:
 
     :raises CorruptArchive: when it is neither
     """
-    if field[0] & 0x80:
-        return _base256(field)
-    digits = field.strip(b" \0").partition(b"\0")[0].rstrip(b" ")
-    if not digits:
-        return 0
+    digits = field.strip(b" \0")
+    if not digits.isdigit():
+        if field[0] & 0x80:
+            return _base256(field)
+        # What follows a NUL is rubbish that some programs leave there.
+        digits = digits.partition(b"\0")[0].rstrip(b" ")
+        if not digits:
+            return 0
     try:
         return int(digits, 8) if digits.isdigit() else _bad_number(field)
     except ValueError:

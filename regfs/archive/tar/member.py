@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from regfs.archive.entry import MODE_BITS, OWNER_MAX, TIME_MAX_NS, Entry, Kind, decode_name, require_link, require_name
+import dataclasses
+
+from regfs.archive.entry import (
+    MODE_BITS,
+    OWNER_MAX,
+    TIME_MAX_NS,
+    Entry,
+    Kind,
+    Xattrs,
+    decode_name,
+    require_link,
+    require_name,
+)
 from regfs.archive.errors import CorruptArchive, UnsupportedArchive
 from regfs.archive.tar import pax, sparse
 from regfs.archive.tar.header import Header
 
 EXTENSION_TYPES = (b"x", b"X", b"L", b"K")
 
-_NS = 10**9
 _KINDS = {
     b"0": Kind.FILE,
     b"\0": Kind.FILE,
@@ -23,8 +34,10 @@ _KINDS = {
     b"D": Kind.DIRECTORY,
     b"6": Kind.FIFO,
 }
-# Members of these types have no bytes, whatever their size says: old programs left there what it meant to them.
-_WITHOUT_BYTES = (b"1", b"2", b"3", b"4", b"5", b"6")
+_LINKS = (Kind.SYMLINK, Kind.HARDLINK)
+# Of all that is no file, only this type has bytes: names for an incremental restore. Whatever size others say, old
+# programs meant something else by it.
+_DIRECTORY_WITH_BYTES = b"D"
 
 
 class Extensions:
@@ -59,29 +72,32 @@ class Extensions:
         """Return the last value of a key, empty when there is none; an empty value takes back those before it."""
         return self._last.get(key, b"")
 
-    def name(self, header: Header) -> bytes:
-        return self._long_name or self.value("GNU.sparse.name") or self.value("path") or header.name
+    def extend(self, header: Header) -> Header:
+        """Return a header with what is said here in the place of its own.
 
-    def link(self, header: Header) -> bytes:
-        return self._long_link or self.value("linkpath") or header.link
+        :raises CorruptArchive: when a number is not one
+        """
+        if not self.present:
+            return header
+        mtime = self.value("mtime")
+        return dataclasses.replace(
+            header,
+            name=self._long_name or self.value("GNU.sparse.name") or self.value("path") or header.name,
+            link=self._long_link or self.value("linkpath") or header.link,
+            uid=self._number("uid", header.uid),
+            gid=self._number("gid", header.gid),
+            size=self._number("size", header.size),
+            mtime_ns=pax.time_ns(mtime) if mtime else header.mtime_ns,
+        )
 
-    def number(self, key: str, otherwise: int) -> int:
+    def _number(self, key: str, otherwise: int) -> int:
         value = self.value(key)
         return pax.natural(value, key) if value else otherwise
 
-    def mtime_ns(self, header: Header) -> int:
-        value = self.value("mtime")
-        mtime = pax.time_ns(value) if value else header.mtime * _NS
-        return max(-TIME_MAX_NS, min(mtime, TIME_MAX_NS))
-
-    def stored_bytes(self, header: Header) -> int:
-        """How many bytes of the member follow its header."""
-        if header.type in _WITHOUT_BYTES or (_kind(header) is Kind.DIRECTORY and header.type == b"\0"):
-            return 0
-        return self.number("size", header.size)
-
-    def xattrs(self) -> tuple[tuple[str, bytes], ...]:
+    def xattrs(self) -> Xattrs:
         """Extended attributes in the order of their names, values byte for byte."""
+        if not self._records:
+            return ()
         start = len(pax.XATTR_PREFIX)
         found = {key[start:]: value for key, value in self._records if key.startswith(pax.XATTR_PREFIX)}
         return tuple(sorted((name, value) for name, value in found.items() if name))
@@ -102,7 +118,38 @@ class Extensions:
 
     def sparse_size(self, otherwise: int) -> int:
         """Return the size of the expanded sparse file."""
-        return self.number("GNU.sparse.realsize", self.number("GNU.sparse.size", otherwise))
+        return self._number("GNU.sparse.realsize", self._number("GNU.sparse.size", otherwise))
+
+
+def entry_of(header: Header, xattrs: Xattrs, offset: int) -> Entry:
+    """Return the entry of a member.
+
+    :param header: extended, see :meth:`Extensions.extend`
+    :param offset: of the first byte after it
+    :raises CorruptArchive: when a number is out of range, or a name is empty
+    :raises ArchiveLimit: when a name is too long
+    """
+    name, kind = require_name(header.name), _kind(header)
+    if not name:
+        raise CorruptArchive("tar: a member has no name")
+    return Entry(
+        name=decode_name(name),
+        kind=kind,
+        size=header.size if kind is Kind.FILE else 0,
+        mode=header.mode & MODE_BITS,
+        uid=_owner(header.uid),
+        gid=_owner(header.gid),
+        mtime_ns=max(-TIME_MAX_NS, min(header.mtime_ns, TIME_MAX_NS)),
+        link=decode_name(_link(header.link)) if kind in _LINKS else "",
+        xattrs=xattrs,
+        device=header.device,
+        offset=offset,
+    )
+
+
+def stored_bytes(header: Header, entry: Entry) -> int:
+    """How many bytes of a member follow its header."""
+    return header.size if entry.kind is Kind.FILE or header.type == _DIRECTORY_WITH_BYTES else 0
 
 
 def _kind(header: Header) -> Kind:
@@ -110,31 +157,6 @@ def _kind(header: Header) -> Kind:
     if kind is None:
         raise UnsupportedArchive(f"tar: a member of type {header.type!r}")
     return Kind.DIRECTORY if header.type == b"\0" and header.name.endswith(b"/") else kind
-
-
-def entry_of(header: Header, extensions: Extensions, offset: int) -> Entry:
-    """Return the entry of a member, all of whose bytes, if any, are stored.
-
-    :param offset: of the first byte after the header
-    :raises CorruptArchive: when a number is out of range, or the name is empty
-    :raises ArchiveLimit: when a name is too long
-    """
-    name, kind = require_name(extensions.name(header)), _kind(header)
-    if not name:
-        raise CorruptArchive("tar: a member has no name")
-    return Entry(
-        name=decode_name(name),
-        kind=kind,
-        size=extensions.stored_bytes(header) if kind is Kind.FILE else 0,
-        mode=header.mode & MODE_BITS,
-        uid=_owner(extensions.number("uid", header.uid)),
-        gid=_owner(extensions.number("gid", header.gid)),
-        mtime_ns=extensions.mtime_ns(header),
-        link=decode_name(_link(extensions.link(header))) if kind in (Kind.SYMLINK, Kind.HARDLINK) else "",
-        xattrs=extensions.xattrs(),
-        device=header.device,
-        offset=offset,
-    )
 
 
 def _owner(value: int) -> int:

@@ -9,7 +9,7 @@ from regfs.archive.entry import Kind
 from regfs.archive.errors import ArchiveLimit, CorruptArchive
 from regfs.archive.tar import sparse
 from regfs.archive.tar.header import BLOCK_BYTES, ZERO_BLOCK, Header, parse_header
-from regfs.archive.tar.member import EXTENSION_TYPES, Extensions, entry_of
+from regfs.archive.tar.member import EXTENSION_TYPES, Extensions, entry_of, stored_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -96,9 +96,11 @@ class TarParser:
         return body[: header.size]
 
     def _member(self, header: Header, extensions: Extensions) -> Generator[int, bytes, None]:
-        stored, start = extensions.stored_bytes(header), self._position
-        entry = entry_of(header, extensions, start)
-        if entry.kind is Kind.FILE:
+        start = self._position
+        header = extensions.extend(header)
+        entry = entry_of(header, extensions.xattrs(), start)
+        stored = stored_bytes(header, entry)
+        if entry.kind is Kind.FILE and (extensions.present or header.type == b"S"):
             pairs, size = yield from self._sparse_map(header, extensions, entry.size)
             # Only the map of form 1.0 is a part of the bytes that the header counts.
             stored -= self._position - start if extensions.has_decimal_map else 0
