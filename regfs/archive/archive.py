@@ -88,7 +88,7 @@ class StoredReader:
 
     def __init__(self, stream: Reader, entry: Entry) -> None:
         self._stream = stream
-        self._name = entry.name
+        self._name = repr(entry.name)
         self._segments = entry.segments if entry.segments is not None else (Segment(0, entry.offset, entry.size),)
         self.size = entry.size
 
@@ -120,6 +120,6 @@ def _end(segment: Segment) -> int:
 def require_file(entry: Entry) -> None:
     """Raise CorruptArchive when an entry has no bytes of its own."""
     if entry.kind is Kind.HARDLINK:
-        raise CorruptArchive(f"{entry.name}: a hard link to {entry.link}, which the archive does not have")
+        raise CorruptArchive(f"{entry.name!r}: a hard link to {entry.link!r}, which the archive does not have")
     if entry.kind is not Kind.FILE:
-        raise CorruptArchive(f"{entry.name} is not a file")
+        raise CorruptArchive(f"{entry.name!r} is not a file")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from regfs.archive.compression.stream import Unpacker
 
@@ -55,6 +55,18 @@ class Pool:
         """Keep a block."""
         with self._changed:
             self._keep((_BLOCK, key), block)
+
+    def block_or_make(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        """Return a block, made by one thread and kept when it is not there."""
+        block = self.block(key)
+        if block is not None:
+            return block
+        with self.claim(key):
+            block = self.block(key)
+            if block is None:
+                block = make()
+                self.keep_block(key, block)
+            return block
 
     def take_unpacker(self, key: Hashable) -> Unpacker | None:
         """Return an unpacker, which is the caller's alone from now on; None when none is kept."""

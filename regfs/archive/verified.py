@@ -44,14 +44,9 @@ class VerifiedReader:
         return b"".join(map(self._piece, numbers))[offset - start : end - start]
 
     def _piece(self, number: int) -> bytes:
-        key = ("piece", self._index.blob_digest, number)
-        piece = self._pool.block(key)
-        if piece is not None:
-            return piece
-        with self._pool.claim(key):
-            return self._pool.block(key) or self._fetch(number, key)
+        return self._pool.block_or_make(("piece", self._index.blob_digest, number), lambda: self._fetch(number))
 
-    def _fetch(self, number: int, key: tuple[str, str, int]) -> bytes:
+    def _fetch(self, number: int) -> bytes:
         start = number * PIECE_BYTES
         piece = read_exactly(self._blob, start, min(PIECE_BYTES, self.size - start), self._index.blob_digest)
         expected = self._index.piece_digests[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES]
@@ -59,5 +54,4 @@ class VerifiedReader:
         if digest != expected:
             subject = f"{self._index.blob_digest}, MiB {number}"
             raise DigestMismatch(subject, f"sha256:{expected.hex()}", f"sha256:{digest.hex()}")
-        self._pool.keep_block(key, piece)
         return piece

@@ -77,7 +77,7 @@ class ZipArchive:
         entry, member = self.listing.entry(number), self._members[number]
         require_file(entry)
         if member.flag_bits & _ENCRYPTED:
-            raise UnsupportedArchive(f"{entry.name} is encrypted")
+            raise UnsupportedArchive(f"{entry.name!r} is encrypted")
         if member.compress_type == zipfile.ZIP_STORED:
             return StoredReader(self._blob, dataclasses.replace(entry, offset=self._start(member)))
         points = Points()
@@ -92,14 +92,16 @@ class ZipArchive:
 
     def _start(self, member: zipfile.ZipInfo) -> int:
         """Return where a member's bytes begin: after its local header, which has its own lengths."""
-        header = read_exactly(self._blob, member.header_offset, _LOCAL_HEADER.size, member.filename)
+        header = read_exactly(self._blob, member.header_offset, _LOCAL_HEADER.size, repr(member.filename))
         magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
         if magic != MAGIC:
-            raise CorruptArchive(f"zip: {member.filename} is not where the directory says")
+            raise CorruptArchive(f"zip: {member.filename!r} is not where the directory says")
         return int(member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes)
 
     def _entry(self, member: zipfile.ZipInfo) -> Entry:
         mode = member.external_attr >> _UNIX_MODE_SHIFT
+        if not member.filename:
+            raise CorruptArchive("zip: a member has no name")
         kind = Kind.DIRECTORY if member.is_dir() else Kind.SYMLINK if stat.S_ISLNK(mode) else Kind.FILE
         default = 0o755 if kind is Kind.DIRECTORY else 0o644
         return Entry(
@@ -136,7 +138,7 @@ def _directory(blob: Reader) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(_DirectoryFile(blob, DIRECTORY_BYTES_MAX)) as file:
             return file.infolist()
     except (zipfile.BadZipFile, NegativeSeek, NotImplementedError, struct.error, ValueError, OverflowError) as error:
-        raise CorruptArchive(f"zip: {error}") from None
+        raise CorruptArchive(f"zip: {error!r}") from None
 
 
 def _mtime(member: zipfile.ZipInfo) -> int:
@@ -149,7 +151,9 @@ def _mtime(member: zipfile.ZipInfo) -> int:
         if field == _TIMES_FIELD and len(body) >= _MTIME.size and body[0] & _MTIME_PRESENT:
             return int(_MTIME.unpack_from(body)[0])
         position += length
-    return calendar.timegm(member.date_time)
+    # Zips that are made reproducible have a month and a day of 0.
+    year, month, day, *time = member.date_time
+    return calendar.timegm((year, min(max(month, 1), 12), max(day, 1), *time))
 
 
 class _Unpacker:
@@ -158,7 +162,7 @@ class _Unpacker:
     def __init__(self, blob: Reader, member: zipfile.ZipInfo, start: int) -> None:
         self.position = 0
         self.memory_bytes = _UNPACKER_BYTES
-        self._name = member.filename
+        self._name = repr(member.filename)
         file = ReaderFile(blob, _READ_BYTES_MAX)
         file.seek(start)
         try:
@@ -171,6 +175,11 @@ class _Unpacker:
         try:
             data = self._file.read(length)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+            raise CorruptArchive(f"{self._name}: {error}") from None
+        except OSError as error:
+            # bz2 calls corrupt bytes an OSError; those of the blob's reader have a number.
+            if error.errno is not None:
+                raise
             raise CorruptArchive(f"{self._name}: {error}") from None
         self.position += len(data)
         return data

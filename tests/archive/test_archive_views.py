@@ -26,7 +26,7 @@ def test_a_link_out_of_the_layer_cannot_be_opened() -> None:
     node = root.lookup(("l",))
     assert node is not None
     assert (node.size, node.nlink) == (0, 1)
-    with pytest.raises(CorruptArchive, match="hard link to lower/f"):
+    with pytest.raises(CorruptArchive, match="hard link to 'lower/f'"):
         root.open(node)
 
 

@@ -249,7 +249,7 @@ def test_a_sparse_file_is_expanded() -> None:
     assert image.data("s") == b"a" * 512 + bytes(1488) + b"b" * 10 + bytes(990)
 
 
-@pytest.mark.logs(r"a whiteout without a name; it is ignored$")
+@pytest.mark.logs(r"^layer: 6 whiteouts have no name; they are ignored$")
 def test_whiteouts_without_a_name_are_ignored() -> None:
     lower = [directory("d"), file("d/f"), file("g")]
     image = Image(lower, [file(f"{place}.wh.{dots}") for place in ("d/", "") for dots in ("", ".", "..")])

@@ -6,6 +6,7 @@ import gzip
 import io
 import sys
 import tarfile
+from collections.abc import Callable
 
 import hypothesis.strategies as st
 import pytest
@@ -20,7 +21,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda data: data,
     "gzip": lambda data: gzip.compress(data, 6),
     "members": lambda data: gzip.compress(data[: len(data) // 3]) + gzip.compress(data[len(data) // 3 :], 1),

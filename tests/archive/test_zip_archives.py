@@ -98,6 +98,42 @@ def test_changed_bytes_are_an_error() -> None:
         opened(bytes(blob)).open(1).read(0, len(PLAIN))
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_corrupt_bytes_of_any_method_are_an_error(compression: int) -> None:
+    blob = bytearray(packed(compression=compression))
+    start = blob.find(b"d/text") + len("d/text")
+    blob[start + 20 : start + 60] = b"\xff" * 40
+    with pytest.raises(CorruptArchive):
+        opened(bytes(blob)).open(1).read(0, len(PLAIN))
+
+
+def test_an_unreachable_blob_is_no_corrupt_one() -> None:
+    class Failing(BytesReader):
+        def read(self, offset: int, length: int) -> bytes:
+            raise OSError(113, "unreachable")
+
+    archive = opened(packed())
+    reader = archive.open(1)
+    archive._blob = Failing(b"")
+    with pytest.raises(OSError, match="unreachable"):
+        reader.read(0, 1)
+
+
+def test_a_member_without_a_date_is_of_1980() -> None:
+    blob = bytearray(packed())
+    where = blob.find(b"PK\x01\x02")
+    blob[where + 12 : where + 16] = bytes(4)
+    assert next(iter(opened(bytes(blob)).listing)).mtime_ns == 315_532_800 * 10**9
+
+
+def test_a_member_without_a_name_is_an_error() -> None:
+    blob = bytearray(packed())
+    where = blob.find(b"PK\x01\x02", blob.find(b"PK\x01\x02") + 1)
+    blob[where + 46] = 0
+    with pytest.raises(CorruptArchive, match="no name"):
+        opened(bytes(blob))
+
+
 def test_an_encrypted_member_is_refused() -> None:
     blob = bytearray(packed())
     where = blob.find(b"PK\x01\x02", blob.find(b"PK\x01\x02") + 1)

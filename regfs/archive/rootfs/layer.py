@@ -84,13 +84,15 @@ class LayerTree:
         self.foreign_links: dict[int, Path] = {}
         self._limits = limits
         self._has_markers = has_markers
-        self._implicit = 1
+        self._implicit = self._nameless = 0
         self._detours = _DETOURS_PER_ENTRY * len(listing) + _DETOURS_MIN
         self._last_parent: tuple[Path, Directory, Path] | None = None
         self._early_links: list[_Link] = []
         for number in range(len(listing)):
             self._place(number)
         self._bind_early_links()
+        if self._nameless:
+            log.warning("layer: %d whiteouts have no name; they are ignored", self._nameless)
 
     def is_explicit(self, directory: Directory) -> bool:
         """Whether a directory has an entry."""
@@ -123,7 +125,7 @@ class LayerTree:
         """Take a marker; False when the name is none."""
         name = path[-1]
         if markers.is_nameless(name):
-            log.warning("%s: a whiteout without a name; it is ignored", "/".join(path))
+            self._nameless += 1
             return True
         removed = markers.removed_name(name)
         if removed is None and name != markers.OPAQUE:
@@ -214,7 +216,7 @@ class LayerTree:
                 return None, (*walk.trail, *walk.rest, path[-1])
         child = walk.here.children.get(path[-1])
         if isinstance(child, Directory):
-            raise CorruptArchive(f"a hard link to the directory {'/'.join(path)}")
+            raise CorruptArchive(f"a hard link to the directory {'/'.join(path)!r}")
         return child, (*walk.trail, path[-1])
 
     def _bind_early_links(self) -> None:

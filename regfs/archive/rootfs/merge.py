@@ -197,7 +197,7 @@ class Root:
             return layer, number
         target = self._follow(tree.foreign_links[number], layer)
         if target is None:
-            raise CorruptArchive(f"{tree.listing.name(number)}: a hard link to nothing")
+            raise CorruptArchive(f"{tree.listing.name(number)!r}: a hard link to nothing")
         return self._identity(target[0])
 
     def _follow(self, path: Path, below: int) -> tuple[Place, Path] | None:

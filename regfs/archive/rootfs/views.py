@@ -50,7 +50,7 @@ def packed_prefix(listing: Listing, title: str) -> Path:
     for prefix in (path, path[-1:]):
         if prefix and all(_is_inside(listing, number, prefix) for number in range(len(listing))):
             return prefix
-    raise CorruptArchive(f"{title}: the packed directory has entries outside of it")
+    raise CorruptArchive(f"{title!r}: the packed directory has entries outside of it")
 
 
 def _is_inside(listing: Listing, number: int, prefix: Path) -> bool:

@@ -77,16 +77,8 @@ class TableArchive:
         start, stop = max(offset - chunk.position, 0), min(end - chunk.position, chunk.length)
         if chunk.offset is None:
             return bytes(stop - start)
-        return self._verified(number, chunk)[start:stop]
-
-    def _verified(self, number: int, chunk: Chunk) -> bytes:
         key = ("chunk", self._table.digest, number)
-        with self._pool.claim(key):
-            data = self._pool.block(key)
-            if data is None:
-                data = self._unpack(chunk)
-                self._pool.keep_block(key, data)
-            return data
+        return self._pool.block_or_make(key, lambda: self._unpack(chunk))[start:stop]
 
     def _unpack(self, chunk: Chunk) -> bytes:
         unpacker = unpacker_of(self._compression, self._blob, Point(0, chunk.offset or 0), window_bytes=0)

@@ -166,18 +166,18 @@ class _TableBuilder:
             self._chunks.add(chunk)
             position += chunk.length
         if position != file.entry.size:
-            raise CorruptArchive(f"{file.entry.name}: its chunks are not the file")
+            raise CorruptArchive(f"{file.entry.name!r}: its chunks are not the file")
         self._add(dataclasses.replace(file.entry, offset=first))
 
     def _chunk(self, file: _File, fields: Fields, position: int) -> Chunk:
         length = _number(fields, "chunkSize", SIZE_MAX) or file.entry.size - position
         if _number(fields, "chunkOffset", SIZE_MAX) != position or not 0 < length <= file.entry.size - position:
-            raise CorruptArchive(f"{file.entry.name}: its chunks are not in order")
+            raise CorruptArchive(f"{file.entry.name!r}: its chunks are not in order")
         if fields.get("chunkType") == _ZEROS:
             return Chunk(position, length, None, 0, bytes(_DIGEST_BYTES))
         inner = _number(fields, "innerOffset", SIZE_MAX)
         if length > self._limits.chunk_bytes or inner > self._limits.chunk_bytes:
-            raise ArchiveLimit(f"{file.entry.name}: a chunk of {length} bytes, after {inner} others")
+            raise ArchiveLimit(f"{file.entry.name!r}: a chunk of {length} bytes, after {inner} others")
         # The only chunk of a file is the file.
         digest = _text(fields, "chunkDigest") or (file.digest if len(file.chunks) == 1 else "")
         return Chunk(position, length, _number(fields, "offset", SIZE_MAX), inner, _digest_bytes(digest))
@@ -185,7 +185,7 @@ class _TableBuilder:
 
 def _entry(name: str, kind: str, fields: Fields) -> Entry:
     if kind not in _KINDS:
-        raise UnsupportedArchive(f"a table of contents has an entry of type {kind}")
+        raise UnsupportedArchive(f"a table of contents has an entry of type {kind!r}")
     mtime = mtime_ns(_text(fields, "modtime"))
     link = _text(fields, "linkName") if kind in ("symlink", "hardlink") else ""
     require_name(_encoded(name))
