@@ -1,4 +1,4 @@
-"""Unpacked blocks, and unpackers that wait for the next read: one pool for all archives of a session.
+"""Unpacked blocks, and unpackers that wait for the next read: one pool for all archives of a mount.
 
 A read in the middle of a compressed tar unpacks everything from the point before. Most programs read on from there, or
 read the neighbours next; so the pool keeps what came out, and the unpacker where it stands. One for each open file
