@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from regfs.oci.manifest import Index, Manifest
@@ -12,27 +12,45 @@ from regfs.tree.hidden import HiddenDirectory
 from regfs.tree.node import Node
 from regfs.tree.tag_blobs import TagBlobs
 
-_NAMES = ("manifest.json", "config.json", "blobs")
-
 
 @dataclass(frozen=True, eq=False)
 class OciDirectory(HiddenDirectory):
-    """``manifest.json``, ``config.json`` where there is one, and ``blobs``."""
+    """Has what a tag has of :data:`_ENTRIES`."""
 
     manifest: Manifest | Index
 
     def lookup(self, name: str) -> Node | None:
-        if name == "manifest.json":
-            return Document(self.context, self.manifest.content)
-        owned = self.manifest if isinstance(self.manifest, Manifest) else None
-        if name == "blobs":
-            return TagBlobs(self.context, self.repository, () if owned is None else owned.blobs)
-        if name == "config.json" and owned is not None and owned.config is not None:
-            return Blob(self.context, self.repository, owned.config)
-        return None
+        entry = _ENTRIES.get(name)
+        return None if entry is None else entry(self)
 
     def children(self) -> Iterator[tuple[str, Node]]:
-        for name in _NAMES:
-            child = self.lookup(name)
+        for name, entry in _ENTRIES.items():
+            child = entry(self)
             if child is not None:
                 yield name, child
+
+
+def _manifest(directory: OciDirectory) -> Node:
+    return Document(directory.context, directory.manifest.content)
+
+
+def _config(directory: OciDirectory) -> Node | None:
+    manifest = directory.manifest
+    if isinstance(manifest, Index) or manifest.config is None:
+        return None
+    return Blob(directory.context, directory.repository, manifest.config)
+
+
+def _blobs(directory: OciDirectory) -> Node:
+    manifest = directory.manifest
+    blobs = () if isinstance(manifest, Index) else manifest.blobs
+    return TagBlobs(directory.context, directory.repository, blobs)
+
+
+# What is in it, in the order of a listing. An entry returns None for a tag that does not have it. One that costs a
+# request to find out returns its node anyway, and asks when that is looked into.
+_ENTRIES: dict[str, Callable[[OciDirectory], Node | None]] = {
+    "manifest.json": _manifest,
+    "config.json": _config,
+    "blobs": _blobs,
+}
