@@ -26,9 +26,13 @@ _DEMANDED = 4  # requests that a reader waits for at a time
 
 
 class Reader(Protocol):
-    """One open handle on a blob."""
+    """One open handle on a blob.
+
+    ``backing`` is the descriptor of the file that has all of its bytes, verified, if there is one.
+    """
 
     size: int
+    backing: int | None
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill *buffer* from *offset* on; returns how many bytes, fewer only at the end of the blob."""
@@ -41,6 +45,7 @@ class _WholeReader:
     """A blob that is in the cache: no request, no lock but the counter's."""
 
     def __init__(self, fd: int, size: int, activity: Activity) -> None:
+        self.backing: int | None = fd
         self._fd = fd
         self.size = size
         self._activity = activity
@@ -181,6 +186,8 @@ class Fetcher:
 
 class _LazyReader:
     """One handle on a blob that is being downloaded."""
+
+    backing: int | None = None
 
     def __init__(self, download: Download) -> None:
         self._download = download

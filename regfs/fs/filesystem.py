@@ -112,8 +112,16 @@ class Filesystem:
         opened = self._handle(handle)
         return opened.staged or opened.digest or opened.content
 
+    def backing_file(self, handle: int) -> int | None:
+        """The descriptor of the file that has the verified bytes of an open blob; None when they are not all there.
+
+        It is good until the handle is released.
+        """
+        reader = self._handle(handle).reader
+        return None if reader is None else reader.backing
+
     def _now(self, writing: Writing) -> Attributes:
-        return Attributes(False, self._writings.size(writing), writing.file.mtime_ns, True)
+        return Attributes(False, self._writings.size(writing), writing.file.mtime_ns, True, writing)
 
     def opendir(self, path: str) -> None:
         """Make sure that there is something to list.
@@ -212,7 +220,7 @@ class Filesystem:
         buffer[: len(piece)] = piece
         return len(piece)
 
-    def write(self, handle: int, data: bytes, offset: int) -> int:
+    def write(self, handle: int, data: bytes | memoryview, offset: int) -> int:
         """Write bytes; returns how many."""
         writing = self._written(handle)
         self._writings.copy_up(writing)

@@ -27,12 +27,15 @@ class Attributes:
 
     :param size: bytes
     :param mtime_ns: nanoseconds since the epoch
+    :param content: equal for two files only when they have the same bytes: text or bytes when these never change, else
+        the file that is being written; None for a directory
     """
 
     is_directory: bool
     size: int
     mtime_ns: int
     writable: bool
+    content: object = None
 
 
 class Describer:
@@ -48,9 +51,10 @@ class Describer:
         if isinstance(entry, Blob):
             blob = self.sized(entry)
             writable = is_changeable(entry)
-            return Attributes(False, blob.size, self._mtime(blob, entry.manifest), writable)
+            content = f"{blob.digest}.{self._fetcher.generation(blob.digest)}"
+            return Attributes(False, blob.size, self._mtime(blob, entry.manifest), writable, content)
         if isinstance(entry, Document):
-            return Attributes(False, len(entry.content), self._started_ns, False)
+            return Attributes(False, len(entry.content), self._started_ns, False, entry.content)
         return Attributes(True, 0, self._directory_mtime(entry), not (isinstance(entry, Alias) and entry.pinned))
 
     def sized(self, blob: Blob) -> Descriptor:
