@@ -70,8 +70,15 @@ class Filesystem:
         opened = self._open.get(handle)
         return opened.writing or opened.content_id
 
+    def backing_file(self, handle: int) -> int | None:
+        """Return the descriptor of the file that has the verified bytes of an open blob, if they are all there.
+
+        It is good until the handle is released.
+        """
+        return self._open.get(handle).backing
+
     def _now(self, writing: Writing) -> Attributes:
-        return Attributes(Kind.FILE, self._writings.size(writing), writing.file.mtime_ns, True)
+        return Attributes(Kind.FILE, self._writings.size(writing), writing.file.mtime_ns, True, content=writing)
 
     def readlink(self, path: str) -> str:
         """Return where a symbolic link leads.
@@ -132,7 +139,7 @@ class Filesystem:
             reader = node.open()
         if stored is not None:
             self._publisher.seen(stored.repository, [stored.descriptor])
-        return Handle(reader.read_into, reader.close, node.attributes(), node.content_id, stored)
+        return Handle(reader.read_into, reader.close, node.attributes(), node.content_id, reader.backing, stored)
 
     @contextmanager
     def _noticing_loss(self, stored: Stored | None) -> Iterator[None]:
@@ -178,7 +185,7 @@ class Filesystem:
         with self._noticing_loss(opened.stored):
             return opened.read_into(buffer, offset)
 
-    def write(self, handle: int, data: bytes, offset: int) -> int:
+    def write(self, handle: int, data: bytes | memoryview, offset: int) -> int:
         """Write bytes; returns how many."""
         return self._writings.write(self._open.written(handle), data, offset)
 

@@ -22,6 +22,7 @@ class Handle:
     :param close: lets go of what is read
     :param attributes: at the open; None of a file being written, as they change
     :param content_id: equal for two handles only if they read the same bytes
+    :param backing: descriptor of the file that has all the bytes, verified, if there is one
     :param stored: what the registry has of it
     :param writing: the file being written
     :param writes: whether it was opened for writing
@@ -31,7 +32,8 @@ class Handle:
     read_into: ReadInto
     close: Callable[[], None] | None = None
     attributes: Attributes | None = None
-    content_id: ContentId = ()
+    content_id: ContentId = ""
+    backing: int | None = None
     stored: Stored | None = None
     writing: Writing | None = None
     writes: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
@@ -45,6 +45,8 @@ class Attributes:
     :param rdev: the device's number
     :param link_target: where a symbolic link leads
     :param xattrs: extended attributes
+    :param content: equal for two files only if they have the same bytes: a content id, or the file that is being written;
+        None for a directory
     """
 
     kind: Kind
@@ -59,6 +61,7 @@ class Attributes:
     rdev: int = 0
     link_target: str | None = None
     xattrs: Mapping[str, bytes] = field(default_factory=dict)
+    content: Hashable = None
 
     @property
     def is_directory(self) -> bool:

@@ -20,14 +20,14 @@ class Document(File):
     content: bytes
 
     def attributes(self) -> Attributes:
-        return Attributes(Kind.FILE, len(self.content), self.context.started_ns)
+        return Attributes(Kind.FILE, len(self.content), self.context.started_ns, content=self.content_id)
 
     def open(self) -> Reader:
         return BytesReader(self.content)
 
     @property
     def content_id(self) -> ContentId:
-        return ("document", digest_of(self.content))
+        return f"document {digest_of(self.content)}"
 
     def require_overwritable(self) -> None:
         raise OSError(errno.EPERM, "what the registry says cannot be written over")
@@ -39,6 +39,7 @@ class BytesReader:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.size = len(content)
+        self.backing: int | None = None
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         piece = self._content[offset : offset + len(buffer)]

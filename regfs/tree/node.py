@@ -18,7 +18,7 @@ from regfs.oci.target import Target
 from regfs.oci.titles import Files, Path, title_path
 from regfs.tree.attributes import Attributes
 
-ContentId = tuple[str, ...]
+ContentId = str
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Node(ABC):
     @property
     def content_id(self) -> ContentId:
         """Equal for two opens only if they read the same bytes; tells whether pages and attributes can be kept."""
-        return ()
+        return ""
 
     @property
     def stored(self) -> Stored | None:

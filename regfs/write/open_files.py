@@ -129,7 +129,7 @@ class Writings:
         self.copy_up(writing)
         return writing.file.read_into(buffer, offset)
 
-    def write(self, writing: Writing, data: bytes, offset: int) -> int:
+    def write(self, writing: Writing, data: bytes | memoryview, offset: int) -> int:
         """Write bytes; returns how many."""
         self.copy_up(writing)
         count = writing.file.write(data, offset)
