@@ -45,8 +45,8 @@ class Attributes:
     :param rdev: the device's number
     :param link_target: where a symbolic link leads
     :param xattrs: extended attributes
-    :param content: equal for two files only if they have the same bytes: a content id, or the file that is being written;
-        None for a directory
+    :param content: equal for two files only if they have the same bytes: a content id, or the file that is being
+        written; None for a directory
     """
 
     kind: Kind

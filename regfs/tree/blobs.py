@@ -34,9 +34,7 @@ class Blob(File):
         started_ns, digest = self.context.started_ns, self.descriptor.digest
         # Where bytes that were not the blob's have been dropped, other bytes come: they have another time, too.
         mtime_ns = stamped(self._created, digest, started_ns) + self.context.fetcher.generation(digest)
-        return Attributes(
-            Kind.FILE, self._sized().size, mtime_ns, self._is_changeable, content=self.content_id
-        )
+        return Attributes(Kind.FILE, self._sized().size, mtime_ns, self._is_changeable, content=self.content_id)
 
     @property
     def _created(self) -> str | None:

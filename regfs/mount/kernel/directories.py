@@ -83,11 +83,11 @@ class DirectoryVerbs:
         ]
 
     def _name(self, node: Node, name: str, attributes: Attributes, position: int) -> bytes:
-        inode = inode_number(node, name, attributes.content)
-        mode = stat.S_IFDIR if attributes.is_directory else stat.S_IFREG
+        inode = attributes.inode or inode_number(node, name, attributes.content)
+        mode = attributes.kind.value
         return protocol.directory_entry(name.encode("utf-8", "surrogateescape"), inode, position, mode)
 
     def _name_and_node(self, node: Node, name: str, attributes: Attributes, position: int) -> bytes:
         child, entry = self._entries.named(node, name, attributes)
-        mode = stat.S_IFDIR if attributes.is_directory else stat.S_IFREG
+        mode = attributes.kind.value
         return entry + protocol.directory_entry(name.encode("utf-8", "surrogateescape"), child.inode, position, mode)

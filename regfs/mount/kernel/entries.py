@@ -55,8 +55,8 @@ class Entries:
         found = self._ownership.stat(attributes)
         links = 0 if node.unlinked else found.links
         packed = protocol.Inode(
-            node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode, links,
-            self._ownership.uid, self._ownership.gid,
+            attributes.inode or node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode, links,
+            found.uid, found.gid, found.device,
         ).pack()  # fmt: skip
         if node.is_immutable:
             node.packed = packed

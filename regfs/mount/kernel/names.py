@@ -46,6 +46,7 @@ class NameVerbs:
             Opcode.GETXATTR: self.getxattr,
             Opcode.LISTXATTR: self.listxattr,
             Opcode.STATFS: self.statfs,
+            Opcode.READLINK: self.readlink,
         }
 
     def lookup(self, node: Node, request: Request) -> Answer:
@@ -187,6 +188,10 @@ class NameVerbs:
         with errors_as_errno("listxattr", node.path):
             names = "".join(f"{name}\0" for name in self._filesystem.xattrs(node.path))
             return _sized(names.encode(), size)
+
+    def readlink(self, node: Node, request: Request) -> Answer:
+        with errors_as_errno("readlink", node.path):
+            return os.fsencode(self._filesystem.readlink(node.path))
 
     def statfs(self, node: Node, request: Request) -> Answer:
         with errors_as_errno("statfs", node.path):
