@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from regfs.library.artifacts import NotPossible, require_alias
 from regfs.oci.manifest import CREATED, MAX_BYTES, Descriptor
 from regfs.oci.reference import Reference
+from regfs.oci.titles import Files, Path, files_of, title_path
 from regfs.registry.api import BlobUnknown, RegistryError
 from regfs.session import Graph
-from regfs.tree.tree import Files, Path, files_of, title_path
 from regfs.util.jobs import finished
 from regfs.util.single_flight import SingleFlight
 from regfs.write.publish import editable, media_type, rfc3339

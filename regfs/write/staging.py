@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from regfs.oci.target import Target as Target
 from regfs.registry.api import AHEAD_PIECE, Invalid, Registry, RegistryError, UploadAhead
 from regfs.util.private import OTHERWISE, private_directory, private_opener
 
@@ -33,27 +34,6 @@ log = logging.getLogger(__name__)
 _DATA = "data"
 _MEANT = "meant.json"
 _COPY = 1 << 20
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a written file is meant to be.
-
-    :param alias: None for a blob that no alias names
-    :param title: its path inside the alias
-    """
-
-    repository: str
-    alias: str | None
-    title: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.repository}{f':{self.alias}' if self.alias else ''} {'/'.join(self.title)}"
-
-    def is_beside_or_below(self, other: Target) -> bool:
-        """Whether it is in the directory that *other* is in, or in one below that."""
-        above = other.title[:-1]
-        return (self.repository, self.alias) == (other.repository, other.alias) and self.title[: len(above)] == above
 
 
 @dataclass(frozen=True)
