@@ -14,9 +14,9 @@ from tests.zoo.backends import Memory
 from tests.zoo.client import Home
 from tests.zoo.profile import Profile
 from tests.zoo.registry import Zoo
+from tests.zoo.shapes import PLAIN
 from tests.zoo.warm import Warm
 
-PLAIN = Profile(name="plain", title="a registry that does what the specification says")
 NewZoo = Callable[..., Zoo]
 
 

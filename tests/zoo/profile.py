@@ -36,11 +36,11 @@ class Scope:
         return cls(kind, name, frozenset(actions.split(",")))
 
 
-def allowed(scope: Scope, user: str) -> frozenset[str]:
+def allowed(scope: Scope, user: str, public: bool) -> frozenset[str]:
     """The actions that a user gets of a scope: the one user all, anybody else ``pull`` of what is public."""
     if user:
         return scope.actions
-    return scope.actions & {"pull"} if scope.name.startswith(PUBLIC) else frozenset()
+    return scope.actions & {"pull"} if public and scope.name.startswith(PUBLIC) else frozenset()
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ def needs(call: Call) -> frozenset[str]:
     return frozenset({"pull"} if call.reads and call.kind != "upload" else {"push"})
 
 
+def own_name(call: Call) -> frozenset[str]:
+    """The repository's name."""
+    return frozenset({call.repository})
+
+
 def actions_of(call: Call) -> str:
     """The actions that docker-registry's challenge names (its ``registry/handlers``, appendAccessRecords)."""
     if call.method == "DELETE" and call.kind != "upload":
@@ -100,6 +105,7 @@ class Access:
     :param ping: whether ``/v2/`` lets the bearer of a token in
     :param public: whether anybody may pull from repositories whose names begin with ``public/``
     :param needs: the actions that a request needs
+    :param names: of the repository in a scope that lets a request in
     """
 
     scheme: str = "none"
@@ -108,6 +114,7 @@ class Access:
     ping: Callable[[Token], bool] = lambda token: True
     public: bool = True
     needs: Callable[[Call], frozenset[str]] = needs
+    names: Callable[[Call], frozenset[str]] = own_name
 
 
 def relative_link(zoo: Zoo, call: Call, n: int, last: str) -> str:

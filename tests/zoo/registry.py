@@ -52,7 +52,7 @@ class Zoo:
         name: str = "localhost",
     ) -> None:
         self.profile, self.backend, self.script = profile, backend, script
-        self.tokens = TokenServer(profile.access.tokens)
+        self.tokens = TokenServer(profile.access.tokens, profile.access.public)
         self.listener = Listener(self._respond, tls, name, address)
         self.storage = Listener(self._store, tls, "127.0.0.1") if profile.blobs.redirect else None
         self.host, self.origin = self.listener.host, self.listener.origin
@@ -126,11 +126,11 @@ class Zoo:
             return False
         if call.kind == "ping":
             return access.ping(token)
-        kind, name, actions = "repository", call.repository, access.needs(call)
+        kind, names, actions = "repository", access.names(call), access.needs(call)
         if call.kind == "catalog":
-            kind, name, actions = "registry", "catalog", frozenset("*")
+            kind, names, actions = "registry", frozenset({"catalog"}), frozenset("*")
         return any(
-            (scope.kind, scope.name) == (kind, name) and (actions <= scope.actions or "*" in scope.actions)
+            scope.kind == kind and scope.name in names and (actions <= scope.actions or "*" in scope.actions)
             for scope in token.scopes
         )
 

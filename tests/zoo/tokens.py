@@ -19,10 +19,13 @@ BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 class TokenServer:
-    """Gives tokens as its settings say. ``asked`` has the scopes of each request, whatever became of it."""
+    """Gives tokens as its settings say. ``asked`` has the scopes of each request, whatever became of it.
 
-    def __init__(self, settings: Tokens) -> None:
-        self.settings = settings
+    :param public: whether anybody may pull what is public
+    """
+
+    def __init__(self, settings: Tokens, public: bool) -> None:
+        self.settings, self._public = settings, public
         self.asked: list[list[str]] = []
         self._given: dict[str, Token] = {}
         self._numbers = itertools.count(1)
@@ -55,7 +58,7 @@ class TokenServer:
     def _token(self, user: str, scopes: Sequence[str]) -> Answer:
         token = f"token-{next(self._numbers)}"
         asked = [Scope.parse(scope) for scope in scopes]
-        granted = (Scope(scope.kind, scope.name, allowed(scope, user)) for scope in asked)
+        granted = (Scope(scope.kind, scope.name, allowed(scope, user, self._public)) for scope in asked)
         self._given[token] = Token(
             user, tuple(scope for scope in granted if scope.actions), time.monotonic() + self.settings.lifetime
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+_SECONDS = 20.0  # that a command may take
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,9 +28,7 @@ class Warm:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.zoo.warm"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = _started()
 
     def run(
         self, arguments: tuple[str, ...], environment: Mapping[str, str], directory: Path, answer: bytes
@@ -45,19 +46,32 @@ class Warm:
             return status, files[1].read_bytes(), files[2].read_bytes()
 
     def _ask(self, line: str) -> int:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        process = self._process
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{line}\n".encode())
+        process.stdin.flush()
+        if not select.select([process.stdout], [], [], _SECONDS)[0]:
+            self.stop()
+            self._process = _started()
+            return -signal.SIGKILL
+        return int(process.stdout.readline())
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, and what it has running."""
         assert self._process.stdin
         assert self._process.stdout
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._process.stdin.close()
-        self._process.wait(10)
         self._process.stdout.close()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.zoo.warm"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def _serve() -> None:

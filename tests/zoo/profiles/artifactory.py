@@ -44,6 +44,10 @@ PROFILE = Profile(
     access=Access(
         scheme="bearer",
         challenge=_challenge,
+        # github.com/oras-project/oras-go/issues/650: either name lets one in
+        names=lambda call: frozenset({call.repository, call.repository.partition("/")[2]}),
+        # of anonymous pulls there is no public source
+        public=False,
         # github.com/oras-project/oras/issues/2047
         tokens=Tokens(path="/artifactory/api/docker/images/v2/token"),
     ),

@@ -24,7 +24,13 @@ PROFILE = Profile(
     title="Zot",
     # pkg/api/routes.go, CheckVersionSupport: an empty body
     ping=Answer(200, (JSON, API), b""),
-    access=Access(scheme="bearer", challenge=_challenge, tokens=Tokens(path="/auth/token")),
+    # pkg/api/authn.go, bearerAuthHandler: push for whatever is no GET or HEAD
+    access=Access(
+        scheme="bearer",
+        challenge=_challenge,
+        tokens=Tokens(path="/auth/token"),
+        needs=lambda call: frozenset({"pull" if call.reads else "push"}),
+    ),
     # pkg/api/routes.go, ListTags: pages where n is given and smaller than all
     listing=Listing(link=_link),
     # pkg/api/routes.go, DeleteManifest: 202 by tag
