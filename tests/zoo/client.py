@@ -98,19 +98,35 @@ class Home:
     @contextmanager
     def mount(self, *arguments: str) -> Iterator[Path]:
         """A mount in a process of its own, unmounted at the end."""
-        self._mounts += 1
-        where = self.directory / f"mnt{self._mounts}"
-        where.mkdir()
-        command = [sys.executable, REGFS, "mount", *arguments, str(where)]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.environment, timeout=_TIMEOUT,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        where = self._mountpoint()
         try:
+            done = self.run("mount", *arguments, str(where))
+            assert done.status == 0, done
             yield where
         finally:
             unmount(where)
+
+    @contextmanager
+    def mount_by_program(self, *arguments: str) -> Iterator[Path]:
+        """As :meth:`mount`, by the program that users run."""
+        where = self._mountpoint()
+        command = [sys.executable, REGFS, "mount", *arguments, str(where)]
+        try:
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.environment,
+                timeout=_TIMEOUT, check=True,
+            )  # fmt: skip
+            yield where
+        except subprocess.CalledProcessError as error:
+            raise AssertionError(error.stderr) from None
+        finally:
+            unmount(where)
+
+    def _mountpoint(self) -> Path:
+        self._mounts += 1
+        where = self.directory / f"mnt{self._mounts}"
+        where.mkdir()
+        return where
 
 
 def unmount(where: Path) -> None:

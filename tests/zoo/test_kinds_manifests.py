@@ -83,7 +83,7 @@ def test_an_attestation_is_no_platform(home: Home, memory: Memory, zoo: NewZoo) 
     kind = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": str(amd64["digest"])}
     memory.put("a/b", "v1", index([amd64, {**attestation, "annotations": kind}]), OCI_INDEX)
     with zoo() as registry:
-        assert home("get", "--platform", "linux/amd64", f"{registry.host}/a/b:v1", "f", "-o", "-") == "amd64"
+        assert home("get", "--platform", "linux-amd64", f"{registry.host}/a/b:v1", "f", "-o", "-") == "amd64"
         home("get", f"{registry.host}/a/b:v1", "-o", "got")
         home("ls", "-R", f"{registry.host}/a/b:v1")
 

@@ -22,8 +22,8 @@ CONTENT = content_of(40 * MIB)  # a mount sends it in pieces while it is written
 
 def copy(home: Home, registry: Zoo, memory: Memory) -> None:
     """Write it into a mount; it has to arrive."""
+    memory.artifact("a/b", "v1", {"small": b"small"})
     with home.mount("--ttl", "0", f"{registry.host}/a/b") as where:
-        (where / "v1").mkdir()
         (where / "v1/large").write_bytes(CONTENT)
     assert memory.files("a/b", "v1")["large"] == CONTENT
 
@@ -63,6 +63,27 @@ def test_a_range_of_0_0_may_be_nothing_or_one_byte(home: Home, memory: Memory, z
     with zoo(script=script) as registry:
         copy(home, registry, memory)
         assert cuts == []
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_no_byte_of_a_cut_upload_is_lost_or_doubled(home: Home, memory: Memory, zoo: NewZoo, kept: int) -> None:
+    """The same reports: the whole is cut off, then the first piece of it, of which the registry may have a byte."""
+    cuts = ["PUT", "PATCH"]
+    content = content_of(MIB) * 65  # more than one piece
+
+    def script(call: Call) -> Answer | None:
+        if call.kind != "upload" or call.method not in cuts:
+            return None
+        cuts.remove(call.method)
+        if call.method == "PATCH":
+            memory.uploads[list(memory.uploads)[-1]] += call.request.body[:kept]
+        return CUT
+
+    with zoo(script=script) as registry:
+        home.write("large", content)
+        home("put", f"{registry.host}/a/b:v1", "large")
+        assert cuts == []
+        assert memory.files("a/b", "v1") == {"large": content}
 
 
 RANGES: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
