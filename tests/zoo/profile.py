@@ -106,6 +106,7 @@ class Access:
     :param public: whether anybody may pull from repositories whose names begin with ``public/``
     :param needs: the actions that a request needs
     :param names: of the repository in a scope that lets a request in
+    :param basic: whether user and password let a request in where tokens do
     """
 
     scheme: str = "none"
@@ -115,6 +116,7 @@ class Access:
     public: bool = True
     needs: Callable[[Call], frozenset[str]] = needs
     names: Callable[[Call], frozenset[str]] = own_name
+    basic: bool = False
 
 
 def relative_link(zoo: Zoo, call: Call, n: int, last: str) -> str:

@@ -17,7 +17,7 @@ from tests.servers import Answer, Request
 from tests.zoo.backends import Backend
 from tests.zoo.calls import Call, call_of, document, error, ranged
 from tests.zoo.listener import NO_LENGTH, Listener
-from tests.zoo.profile import PUBLIC, Profile
+from tests.zoo.profile import PUBLIC, Profile, Token
 from tests.zoo.tokens import TokenServer, user_of
 
 _SCALE = 20  # pages are so much shorter here than there: as many pages of fewer names
@@ -118,14 +118,18 @@ class Zoo:
         access = self.profile.access
         if access.scheme == "none":
             return True
-        anybody = access.public and call.reads and call.repository.startswith(PUBLIC)
         if access.scheme == "basic":
+            anybody = access.public and call.reads and call.repository.startswith(PUBLIC)
             return user_of(call.authorization) == USER or (anybody and not call.authorization)
+        if access.basic and call.authorization.startswith("Basic ") and user_of(call.authorization) == USER:
+            return True
         token = self.tokens.token(call.authorization)
         if token is None:
             return False
-        if call.kind == "ping":
-            return access.ping(token)
+        return access.ping(token) if call.kind == "ping" else self._grants(token, call)
+
+    def _grants(self, token: Token, call: Call) -> bool:
+        access = self.profile.access
         kind, names, actions = "repository", access.names(call), access.needs(call)
         if call.kind == "catalog":
             kind, names, actions = "registry", frozenset({"catalog"}), frozenset("*")

@@ -38,6 +38,8 @@ PROFILE = Profile(
     access=Access(
         scheme="bearer",
         challenge=_challenge,
+        # getChallenge: Basic is what a login that was refused is asked for
+        basic=True,
         tokens=Tokens(path="/service/token"),
     ),
     # src/server/registry/tag.go: pages where n is given, with a relative Link
