@@ -50,6 +50,7 @@ class Options:
     :param ttl: seconds that what is known of the registry's names is fresh
     :param cache_size: bytes; None is half of what is free
     :param strict: verify every blob whole before any byte of it is served
+    :param whole: whether a registry that is named as a whole has to let the user in
     :param platform: of multi-platform aliases, the one to show, as ``os-arch[-variant]``
     """
 
@@ -63,6 +64,7 @@ class Options:
     state_dir: Path = field(default_factory=default_state_dir)
     strict: bool = False
     platform: str | None = None
+    whole: bool = True
 
 
 class Graph:
@@ -87,7 +89,8 @@ class Graph:
             names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
-        require_root(options.reference, self.catalog)
+        if options.whole:
+            require_root(options.reference, self.catalog, self.remote)
         repository, tag = options.reference.repository, options.reference.alias
         self.tree = Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files.of, options.state_dir / "locks")
@@ -136,15 +139,16 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def require_root(reference: Reference, catalog: Catalog) -> None:
+def require_root(reference: Reference, catalog: Catalog, registry: Registry) -> None:
     """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
     """
     repository, alias = reference.repository, reference.alias
-    if repository is None:
-        return
     try:
+        if repository is None:
+            registry.check()
+            return
         if alias is not None and catalog.manifest(repository, alias) is None:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
         if alias is None and catalog.aliases(repository) is None:

@@ -48,7 +48,7 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
     """The registry that a reference is in; what goes wrong with it is one line, and status 1."""
     host = Reference(reference.host, reference.scheme)
     try:
-        with Graph(Options(**graph_options(host, given))) as graph:
+        with Graph(Options(whole=reference.repository is None, **graph_options(host, given))) as graph:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)

@@ -74,7 +74,7 @@ def push_pending(identifiers: tuple[str, ...], drop: bool, yes: bool, **given: A
 def _push_again(item: Pending, given: dict[str, Any]) -> bool:
     reference = parse_reference(item.host)
     try:
-        with Graph(Options(**graph_options(reference, given))) as graph:
+        with Graph(Options(whole=False, **graph_options(reference, given))) as graph:
             staged = graph.journal.again(item)
             try:
                 graph.publisher.publish(staged)

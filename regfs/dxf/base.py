@@ -13,8 +13,9 @@ from urllib.parse import urljoin
 from regfs.dxf.errors import documented
 from regfs.exceptions import DXFAuthInsecureError, DXFUnexpectedStatusCodeError
 from regfs.registry.http import wire
+from regfs.registry.http.answers import release
 from regfs.registry.http.auth import basic, parse_challenges, scopes_for, token_in, token_url
-from regfs.registry.http.transport import UNAUTHORIZED, Response, Sessions, check_status, release, rewind
+from regfs.registry.http.transport import UNAUTHORIZED, Response, Sessions, check_status, rewind
 
 Base = TypeVar("Base", bound="DXFBase")
 Auth = Callable[["DXFBase", Response], None]

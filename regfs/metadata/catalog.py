@@ -140,7 +140,7 @@ class Catalog:
     def _answers_for(self, name: str) -> bool:
         """Whether the registry shows the aliases of a repository. Many deny what is not there, as if it were secret."""
         try:
-            return self.aliases(name) is not None
+            return bool(self.aliases(name))  # some answer with no tags for any name
         except (Denied, Unauthenticated):
             return False
 

@@ -167,6 +167,9 @@ class Registry(Protocol):
     def source(self, repository: str, digest: str) -> Source:
         """Where the bytes of a blob come from. Makes no request."""
 
+    def expect_push(self, repository: str) -> None:
+        """Ask for the right to push from now on, also where something is only looked at. Makes no request."""
+
     def push_blob(self, repository: str, content: Content | bytes, digest: str) -> None:
         """Upload *content* as the blob *digest*; nothing half is left visible.
 

@@ -59,7 +59,7 @@ class Connection:
 
 
 def connect(reference: Reference, connection: Connection) -> Registry:
-    """A registry that answered and let the user in.
+    """A registry that answered, whatever it did: what a repository answers is what counts.
 
     Without a scheme, a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
 
@@ -77,12 +77,15 @@ def connect(reference: Reference, connection: Connection) -> Registry:
         registry = MirroredRegistry(origin, mirrors) if mirrors else origin
         try:
             registry.check()
-        except RegistryError as error:
+        except (Unreachable, TimedOut) as error:
             registry.close()
             problem = CannotConnect(explain(error, reference.host))
             if not isinstance(error, Unreachable) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
+        except RegistryError as error:  # it answers; what a repository answers counts
+            log.debug("%s: the ping is refused: %s", reference.host, error)
+            return registry
         else:
             return registry
     raise failure or CannotConnect(f"{reference.host} cannot be reached")
@@ -116,6 +119,7 @@ def _http(reference: Reference, connection: Connection, insecure: bool) -> HttpR
         retries=connection.retries,
         credential=lambda repository: connection.credential(host, repository),
         may_send_credentials=not insecure or reference.is_loopback,
+        plain=insecure,
         observer=connection.observer,
     )
     return HttpRegistry(_DOCKER_HUB.get(host, host), insecure, transport)

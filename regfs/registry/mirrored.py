@@ -113,6 +113,10 @@ class MirroredRegistry:
         mirrors = [(mirror, mirror.registry.source(repository, digest)) for mirror in self._awake()]
         return MirroredSource(mirrors, self._origin.source(repository, digest))
 
+    def expect_push(self, repository: str) -> None:
+        """Ask the registry itself for the right to push from now on."""
+        self._origin.expect_push(repository)
+
     def push_blob(self, repository: str, content: Content | bytes, digest: str) -> None:
         """Upload a blob to the registry itself."""
         self._origin.push_blob(repository, content, digest)

@@ -25,10 +25,10 @@ from regfs.registry.api import (
 from regfs.registry.http import wire
 from regfs.registry.http.auth import Access
 from regfs.registry.http.client import Client, read_at_most
-from regfs.registry.http.errors import error_of
 from regfs.registry.http.listing import names
 from regfs.registry.http.ranges import BlobSource
-from regfs.registry.http.transport import CREATED, UNAUTHORIZED, PooledTransport, Response
+from regfs.registry.http.refusals import error_of
+from regfs.registry.http.transport import CREATED, FORBIDDEN, UNAUTHORIZED, PooledTransport, Response
 from regfs.registry.http.upload import PiecewiseUpload, cancel, has_blob, upload
 
 _NOT_MODIFIED = 304
@@ -50,6 +50,18 @@ class HttpRegistry:
         self.host = host
         self._insecure = insecure
         self._transport = transport
+        self._pinged = False
+        self._refusal: RegistryError | None = None  # of the ping
+
+    def _pushing(self, repository: str) -> Client:
+        """Requests of a push, those that only look included."""
+        client = self._client(repository)
+        self._transport.pushed.add(client.repository)
+        return client
+
+    def expect_push(self, repository: str) -> None:
+        """Ask for the right to push from now on, also where something is only looked at."""
+        self._pushing(repository)
 
     def _client(self, repository: str = "") -> Client:
         return Client(self.host, repository, insecure=self._insecure, transport=self._transport)
@@ -59,23 +71,34 @@ class HttpRegistry:
         self._transport.close()
 
     def check(self) -> None:
-        """Make sure that this is a registry that lets the user in.
+        """Make sure that this is a registry that lets the user in; asks it once.
 
-        :raises Untrustworthy: when what answers is not a registry
-        :raises Unauthenticated: when it refuses the user
+        :raises RegistryError: when it does not
         """
+        if not self._pinged:
+            try:
+                self._ping()
+            except (Unreachable, TimedOut):
+                raise
+            except RegistryError as error:
+                self._refusal = error
+            self._pinged = True
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
+
+    def _ping(self) -> None:
+        """Ask for ``/v2/``, where 200 is all that is wanted ("Determining support")."""
         response = self._client().request("get", "", errors=False)
-        if response.status_code == UNAUTHORIZED:
+        if response.status_code in (UNAUTHORIZED, FORBIDDEN):
             raise error_of(response)
-        kind = response.headers.get("Content-Type", "")
-        is_api = "Docker-Distribution-Api-Version" in response.headers or "json" in kind
-        if not response.ok or not is_api:
+        is_page = "html" in response.headers.get("Content-Type", "")
+        if not response.ok or is_page:
             raise Untrustworthy(f"{self.host} answers /v2/ with status {response.status_code}, not as a registry does")
 
     def repositories(self) -> list[str] | None:
         """The names in the catalog; None where the registry has none, or shows it to nobody."""
         try:
-            return names(self._client(), wire.CATALOG_PATH, "repositories")
+            return names(self._client(), wire.CATALOG_PATH, "repositories", Access(catalog=True))
         except (Unauthenticated, Denied, NotFound, Unsupported, Invalid):
             return None
 
@@ -115,7 +138,7 @@ class HttpRegistry:
         :raises DigestMismatch: when the registry says that it got other bytes, more than once
         """
         digest, headers = manifests.digest_of(content), {"Content-Type": media_type}
-        client = self._client(repository)
+        client = self._pushing(repository)
         path = wire.manifest_path(client.repository, reference)
         for _ in range(_PUTS):
             answer = client.request("put", path, headers=headers, data=content, repeat=True)
@@ -137,7 +160,7 @@ class HttpRegistry:
 
         :raises Unsupported: where the registry does not do that; also Invalid and NotFound mean so
         """
-        client = self._client(repository)
+        client = self._pushing(repository)
         client.request("delete", wire.manifest_path(client.repository, tag))
 
     def has_blob(self, repository: str, digest: str) -> bool:
@@ -162,8 +185,9 @@ class HttpRegistry:
 
     def mount_blob(self, repository: str, source: str, digest: str) -> bool:
         """Let *repository* have a blob that *source* has, moving no bytes; False when the registry did not do it."""
-        client = self._client(repository)
-        access = Access(repository, push=True, source=source)
+        client = self._pushing(repository)
+        source = wire.full_name(self.host, source)
+        access = Access(client.repository, push=True, source=source)
         try:
             response = wire.mount_blob(client.request, client.repository, source, digest, access=access)
         except (Unreachable, TimedOut):
@@ -180,11 +204,11 @@ class HttpRegistry:
 
         :raises RegistryError: when it could not be, also after some tries
         """
-        upload(self._client(repository), content, digest)
+        upload(self._pushing(repository), content, digest)
 
     def upload_ahead(self, repository: str) -> Ahead:
         """An upload that can begin before its content is complete."""
-        return Ahead(lambda: PiecewiseUpload(self._client(repository)))
+        return Ahead(lambda: PiecewiseUpload(self._pushing(repository)))
 
     def source(self, repository: str, digest: str) -> BlobSource:
         """Where the bytes of a blob come from."""
