@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from typing import TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from regfs.dxf.base import Auth, DXFBase
 from regfs.dxf.bodies import ReportingFile, VerifiedChunks, body_of
@@ -119,7 +120,7 @@ class DXF(DXFBase):
         if check_exists and self._has_blob(digest):
             return digest
         started = wire.start_upload(self._base_request, self._repo_path)
-        url = wire.upload_url(started, digest, self._scheme)
+        url = self._upload_url(started, digest)
         if filename is None:
             self._base_request("put", url, data=body_of(digest, () if data is None else data, progress))
         else:
@@ -135,6 +136,13 @@ class DXF(DXFBase):
                 raise
             return False
         return True
+
+    def _upload_url(self, started: Response, digest: str) -> str:
+        """Where to PUT the content of a started upload: its Location and the digest, as python-dxf writes them."""
+        location = urlsplit(urljoin(started.url, started.headers["Location"]))
+        query = [(name, value) for name, value in parse_qsl(location.query, True) if name != "digest"]
+        query.append(("digest", digest))
+        return urlunsplit((self._scheme, location.netloc, location.path, urlencode(query), ""))
 
     def pull_blob(
         self, digest: str, size: bool = False, chunk_size: int | None = None

@@ -77,6 +77,12 @@ def netloc_of(url: str) -> str:
     return _split(url).netloc
 
 
+def target_of(url: str) -> str:
+    """Path and query of an address, byte for byte."""
+    parts = _split(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
 def origin_of(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of an address, however they are written (RFC 6454; RFC 3986 section 6.2).
 

@@ -34,9 +34,9 @@ from regfs.observe.exchange import Exchange, Observer
 from regfs.oci.reference import is_loopback
 from regfs.registry.api import Unauthenticated
 from regfs.registry.credential import Credential
-from regfs.registry.http.answers import Unusable, beginning, netloc_of, origin_of, release, without_queries
+from regfs.registry.http.answers import Unusable, beginning, netloc_of, origin_of, release, target_of, without_queries
 from regfs.registry.http.auth import Access, Authorizer
-from regfs.registry.http.connections import Adapter, Retries, without_deadline
+from regfs.registry.http.connections import EXACT_TARGET, Adapter, Retries, without_deadline
 from regfs.registry.http.refusals import error_of
 
 __all__ = [
@@ -261,6 +261,8 @@ class PooledTransport:
         """
         repeat = kwargs.pop("repeat", method.upper() in _REPEATABLE)
         session = self._repeating if repeat else self._single
+        if kwargs.pop("exact", False):
+            kwargs["headers"] = {**kwargs.get("headers", {}), EXACT_TARGET: target_of(url)}
         kwargs.setdefault("timeout", self._timeout)
         if access is None:
             return self._request(session, method, url, None, **kwargs)
