@@ -199,7 +199,7 @@ class _Blobs:
             file.close()
         self._progress(file.size)
         created = {CREATED: rfc3339(file.mtime_ns)}
-        return Descriptor(digest, file.size, media_type(path[-1]), created)
+        return Descriptor(digest, file.size, media_type(path[-1]), created, is_new=True)
 
     def _send(self, digest: str, content: bytes | Piece, anyway: bool) -> None:
         if digest not in self._sent:

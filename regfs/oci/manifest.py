@@ -9,10 +9,11 @@ version 2, schemas 1 and 2.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regfs.oci.errors import InvalidManifest, UnsupportedManifest
@@ -20,14 +21,15 @@ from regfs.oci.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"  # of image specification 1.1-rc2, "Artifact Manifest"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST, OCI_ARTIFACT})
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 SIGNED = frozenset({SCHEMA1, SCHEMA1_SIGNED})
-ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, SCHEMA1_SIGNED, SCHEMA1))
+ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT, SCHEMA1_SIGNED, SCHEMA1))
 
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"
@@ -36,6 +38,10 @@ BLOB_MEDIA_TYPE = "application/octet-stream"
 ARTIFACT_TYPE = "application/vnd.regfs.files.v1"
 TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
+MODEL_PATH = "org.cncf.model.filepath"  # a title by the ModelPack specification
+_OF_BYTES = frozenset({"io.deis.oras.content.digest"})  # annotations that describe the content itself
+_FIELDS = frozenset({"mediaType", "digest", "size", "annotations"})
+_NOTHING: Mapping[str, Any] = {}
 
 MAX_BYTES = 4 * 1024 * 1024  # the limit of docker-registry 2.8.2, measured: one byte more is refused
 _MAX_SIZE = 2**63 - 1
@@ -67,6 +73,8 @@ class Descriptor:
     """A pointer to content: its digest and what is known of it without fetching it.
 
     :param size: length of the content in bytes; -1 where the manifest does not say (schema 1)
+    :param others: its other fields, as they came: ``urls``, ``data``, ``artifactType``, ``platform``, unknown ones
+    :param is_new: whether its bytes were just written: where it takes another one's place, it inherits what that says
     """
 
     digest: str
@@ -74,6 +82,8 @@ class Descriptor:
     media_type: str = BLOB_MEDIA_TYPE
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    others: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    is_new: bool = field(default=False, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.digest, self.size, self.title))  # files with the same bytes, as empty ones, are many
@@ -81,14 +91,40 @@ class Descriptor:
     @property
     def title(self) -> str | None:
         """The file name that the publisher gave the content."""
-        return self.annotations.get(TITLE)
+        return self.annotations.get(TITLE) or self.annotations.get(MODEL_PATH)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where else the content is (image specification 1.1, "Properties")."""
+        urls = self.others.get("urls")
+        return tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
+
+    def data(self) -> bytes | None:
+        """The content, where the descriptor itself has it (image specification 1.1, "Embedded Content").
+
+        None also where it is not what size and digest say.
+        """
+        data = self.others.get("data")
+        if not isinstance(data, str):
+            return None
+        try:
+            content = base64.b64decode(data, validate=True)
+        except ValueError:
+            return None
+        return content if len(content) == self.size and digest_of(content, self.digest) == self.digest else None
+
+    def instead_of(self, old: Descriptor) -> Descriptor:
+        """This content in the place of *old*: media type and annotations stay, what described the old bytes goes."""
+        annotations = {k: v for k, v in old.annotations.items() if k not in _OF_BYTES}
+        others = {k: v for k, v in old.others.items() if k not in ("urls", "data")}
+        return replace(self, media_type=old.media_type, annotations={**annotations, **self.annotations}, others=others)
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor as a manifest holds it."""
         document: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.annotations:
             document["annotations"] = dict(self.annotations)
-        return document
+        return {**document, **self.others}
 
 
 EMPTY_DESCRIPTOR = Descriptor(digest_of(EMPTY_CONTENT), len(EMPTY_CONTENT), EMPTY_MEDIA_TYPE)
@@ -193,12 +229,18 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
     artifact_type = _string(document.get("artifactType"))
     if media_type in INDEXES:
         entries = descriptors(document.get("manifests"))
+        if entries and not any(entry.media_type in MANIFESTS | INDEXES for entry in entries):  # a build cache
+            return Manifest(got, media_type, content, entries, None, annotations, artifact_type, writable=False)
         return Index(got, media_type, content, entries, annotations, artifact_type)
     if media_type not in MANIFESTS:
         raise UnsupportedManifest(media_type)
     config = descriptor(document.get("config"))
-    layers = descriptors(document.get("layers"))
+    layers = descriptors(document.get(_layers_key(document)))
     return Manifest(got, media_type, content, layers, config, annotations, artifact_type)
+
+
+def _layers_key(document: Mapping[str, Any]) -> str:
+    return "blobs" if document.get("mediaType") == OCI_ARTIFACT else "layers"
 
 
 def descriptors(value: object) -> tuple[Descriptor, ...]:
@@ -222,7 +264,9 @@ def descriptor(value: object) -> Descriptor | None:
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
         return None
     media_type = _string(value.get("mediaType")) or BLOB_MEDIA_TYPE
-    return Descriptor(digest, size, media_type, _strings(value.get("annotations")), platform(value.get("platform")))
+    others = {k: v for k, v in value.items() if k not in _FIELDS} or _NOTHING
+    annotations = _strings(value.get("annotations"))
+    return Descriptor(digest, size, media_type, annotations, platform(value.get("platform")), others)
 
 
 def platform(value: object) -> Platform | None:
@@ -281,7 +325,8 @@ def edit_layers(content: bytes, remove: frozenset[Descriptor], add: Mapping[Desc
     :raises InvalidManifest: when *content* is not an editable manifest
     """
     document = load(content)
-    old = document.get("layers")
+    key = _layers_key(document)
+    old = document.get(key)
     if old is not None and not isinstance(old, list):
         raise InvalidManifest("its layers are not a list")
     replacements: dict[Descriptor, Descriptor] = {}
@@ -299,14 +344,13 @@ def edit_layers(content: bytes, remove: frozenset[Descriptor], add: Mapping[Desc
         elif known is None or known not in remove:
             layers.append(item)
     layers += [layer.to_json() for layer in (*replacements.values(), *last)]
-    return _dump({**document, "layers": layers})
+    return _dump({**document, key: layers})
 
 
 def _renewed(item: dict[str, Any], layer: Descriptor) -> dict[str, Any]:
-    """*item* pointing at *layer*: its media type and foreign fields stay, what described the old bytes goes."""
-    renewed = {k: v for k, v in item.items() if k not in ("urls", "data")}
-    renewed.update(layer.to_json())
-    return renewed
+    """*layer* in the place, and with the order of the fields, of *item*."""
+    document = layer.to_json()
+    return {**{k: document[k] for k in item if k in document}, **document}
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

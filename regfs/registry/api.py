@@ -146,8 +146,11 @@ class Registry(Protocol):
         :raises DigestMismatch: when the registry says that it got other bytes, more than once
         """
 
-    def delete_manifest(self, repository: str, digest: str) -> None:
-        """Delete a manifest, and with it every tag that it has; what is not there counts as deleted."""
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Delete a manifest, and with it every tag that it has; returns False when the registry says it is not there.
+
+        Some that delete nothing say so, too: then only a look tells.
+        """
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Delete a tag and nothing else (distribution specification 1.1, "Deleting tags").

@@ -92,9 +92,9 @@ class MirroredRegistry:
         """Give a manifest to a tag of the registry itself."""
         return self._origin.put_manifest(repository, reference, content, media_type)
 
-    def delete_manifest(self, repository: str, digest: str) -> None:
+    def delete_manifest(self, repository: str, digest: str) -> bool:
         """Delete a manifest of the registry itself."""
-        self._origin.delete_manifest(repository, digest)
+        return self._origin.delete_manifest(repository, digest)
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Delete a tag of the registry itself."""

@@ -27,7 +27,7 @@ from regfs.metadata.catalog import Catalog
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.oci.reference import is_digest
-from regfs.oci.titles import Files
+from regfs.oci.titles import Files, title_path
 from regfs.oci.titles import Path as TitlePath
 from regfs.registry.api import BlobUnknown, Content, Denied, Invalid, NotFound, Registry, Unauthenticated, Unsupported
 from regfs.util.private import OTHERWISE, private_directory, private_opener
@@ -142,7 +142,7 @@ class Publisher:
 
     def _name(self, target: Target, digest: str, size: int, mtime_ns: int) -> None:
         created = {manifests.CREATED: rfc3339(mtime_ns)}
-        descriptor = Descriptor(digest, size, media_type(target.title[-1]), created)
+        descriptor = Descriptor(digest, size, media_type(target.title[-1]), created, is_new=True)
         self.edit(target.repository, target.alias or "", {target.title: descriptor})
 
     def _has(self, target: Target, digest: str, size: int) -> bool:
@@ -169,7 +169,7 @@ class Publisher:
             if digest in self._doubted:
                 return False
             homes = set(self._homes.get(digest, ()))
-        if repository in homes or self._remote.blob_size(repository, digest) is not None:
+        if repository in homes or self._remote.has_blob(repository, digest):
             return True
         return any(self._remote.mount_blob(repository, home, digest) for home in sorted(homes)[:2])
 
@@ -282,7 +282,7 @@ class Publisher:
                 return
 
         def push() -> None:
-            if self._remote.blob_size(repository, empty.digest) is None:
+            if not self._remote.has_blob(repository, empty.digest):
                 self._remote.push_blob(repository, manifests.EMPTY_CONTENT, empty.digest)
             self._note(repository, empty.digest)
 
@@ -367,10 +367,19 @@ class Publisher:
         content = json.dumps(document).encode()
         digest = self._remote.put_manifest(repository, alias, content, manifests.OCI_MANIFEST)
         try:
-            self._remote.delete_manifest(repository, digest)
+            if not self._remote.delete_manifest(repository, digest):
+                self._require_gone(repository, alias)
         except Exception:
             self._remote.put_manifest(repository, alias, old.content, old.media_type)
             raise
+
+    def _require_gone(self, repository: str, alias: str) -> None:
+        """Look whether a registry deletes at all that says that what was put a moment ago is not there.
+
+        :raises Unsupported: when it does not
+        """
+        if self._remote.manifest(repository, alias, mirrored=False) is not None:
+            raise Unsupported(f"{self._remote.host} deletes no manifests; {repository}:{alias} is as it was")
 
 
 def editable(name: str, manifest: Manifest | Index | None) -> Manifest | None:
@@ -381,7 +390,7 @@ def editable(name: str, manifest: Manifest | Index | None) -> Manifest | None:
     if isinstance(manifest, Index):
         raise Refused(errno.EROFS, f"{name} is multi-platform; its files cannot be changed")
     if manifest is not None and not manifest.writable:
-        raise Refused(errno.EROFS, f"{name} is a signed schema 1 manifest; it cannot be changed")
+        raise Refused(errno.EROFS, f"{name} is of a kind that cannot be changed")
     return manifest
 
 
@@ -397,7 +406,10 @@ def edited(
     add: dict[Descriptor, Descriptor | None] = {}
     for path, wanted in files.items():
         place = present.get(path)
+        if wanted is not None and wanted.is_new and place is not None:
+            wanted = wanted.instead_of(place)
         titled = None if wanted is None else _titled(wanted, path)
+        remove.update(layer for layer in _layers_at(old, path) if layer != place)
         if titled is None:
             remove.update([place] if place is not None else [])
         elif titled != place:
@@ -405,6 +417,11 @@ def edited(
     if not remove and not add:
         return None
     return manifests.edit_layers(content, frozenset(remove), add)
+
+
+def _layers_at(old: Manifest | None, path: TitlePath) -> list[Descriptor]:
+    """Every layer whose title is *path*: the first has it, the others would come up when that is gone."""
+    return [layer for layer in old.layers if title_path(layer.title) == path] if old is not None else []
 
 
 def _titled(descriptor: Descriptor, path: TitlePath) -> Descriptor:

@@ -148,12 +148,13 @@ class HttpRegistry:
             log.warning("%s: the registry got another manifest than was sent for %s", self.host, reference)
         raise DigestMismatch(stated, digest)
 
-    def delete_manifest(self, repository: str, digest: str) -> None:
-        """Delete a manifest, and with it every tag that it has; what is not there counts as deleted."""
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Delete a manifest, and with it every tag that it has; returns False when it is said not to be there."""
         try:
             self.delete_tag(repository, digest)
         except NotFound:
-            log.debug("%s@%s was not there to be deleted", repository, digest)
+            return False
+        return True
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Delete a tag and nothing else (distribution specification 1.1, "Deleting tags").
