@@ -90,7 +90,7 @@ class Graph:
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
         if options.whole:
-            require_root(options.reference, self.catalog, self.remote)
+            require_root(options.reference, self.catalog, self.remote, options.connection.logins)
         repository, tag = options.reference.repository, options.reference.alias
         self.tree = Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files.of, options.state_dir / "locks")
@@ -139,7 +139,7 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def require_root(reference: Reference, catalog: Catalog, registry: Registry) -> None:
+def require_root(reference: Reference, catalog: Catalog, registry: Registry, logins: Callable[[str, str], str]) -> None:
     """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
@@ -154,5 +154,5 @@ def require_root(reference: Reference, catalog: Catalog, registry: Registry) -> 
         if alias is None and catalog.aliases(repository) is None:
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RegistryError, InvalidManifest) as error:
-        raise Unusable(explain(error, reference.host)) from None
+        raise Unusable(explain(error, reference.host, logins(reference.host, repository or ""))) from None
     catalog.visited(repository)

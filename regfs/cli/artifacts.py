@@ -24,6 +24,7 @@ from regfs.cli.parameters import (
     fail,
     graph_options,
     leave,
+    logins_of,
     progress_bar,
     warn,
 )
@@ -35,7 +36,7 @@ from regfs.library.artifacts import File, NothingThere, NotPossible
 from regfs.library.listing import Item, listing
 from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import Reference
-from regfs.registry.api import InsecureLogin, RegistryError, TimedOut, Unauthenticated, Unreachable
+from regfs.registry.api import Denied, InsecureLogin, RegistryError, TimedOut, Unauthenticated, Unreachable
 from regfs.registry.connect import explain
 from regfs.session import Graph, Options, Unusable
 
@@ -52,8 +53,8 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)
-    except (Unreachable, TimedOut, Unauthenticated, InsecureLogin) as error:
-        _fail(explain(error, reference.host))
+    except (Unreachable, TimedOut, Unauthenticated, Denied, InsecureLogin) as error:
+        _fail(explain(error, reference.host, logins_of(reference)))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
     except (OSError, RegistryError, InvalidManifest) as error:

@@ -26,6 +26,7 @@ from regfs.oci import manifest as manifests
 from regfs.oci.reference import is_digest
 from regfs.registry.http import wire
 from regfs.registry.http.transport import CREATED, NOT_FOUND, HTTPError, Response, status_of
+from regfs.registry.hub import full_name
 
 __all__ = ["DXF", "DXFBase", "hash_bytes", "hash_file"]
 
@@ -80,7 +81,7 @@ class DXF(DXFBase):
     ) -> None:
         super().__init__(host, auth, insecure, auth_host, tlsverify, timeout)
         self._repo = repo
-        self._repo_path = wire.full_name(self._host, repo)
+        self._repo_path = full_name(self._host, repo)
 
     @classmethod
     def from_base(cls: type[Repository], base: DXFBase, repo: str) -> Repository:
@@ -175,7 +176,7 @@ class DXF(DXFBase):
         :returns: its digest
         :raises DXFMountFailed: when the registry starts an upload instead
         """
-        source = wire.full_name(self._host, repo)
+        source = full_name(self._host, repo)
         response = wire.mount_blob(self._base_request, self._repo_path, source, digest)
         if response.status_code != CREATED:
             raise DXFMountFailed

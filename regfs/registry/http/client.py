@@ -11,7 +11,7 @@ from regfs.registry.http.auth import Access
 from regfs.registry.http.errors import translated
 from regfs.registry.http.refusals import error_of
 from regfs.registry.http.transport import PooledTransport, Response
-from regfs.registry.http.wire import full_name
+from regfs.registry.hub import full_name
 
 _READING = ("get", "head")
 

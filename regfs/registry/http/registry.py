@@ -30,6 +30,7 @@ from regfs.registry.http.ranges import BlobSource
 from regfs.registry.http.refusals import error_of
 from regfs.registry.http.transport import CREATED, FORBIDDEN, UNAUTHORIZED, PooledTransport, Response
 from regfs.registry.http.upload import PiecewiseUpload, cancel, has_blob, upload
+from regfs.registry.hub import full_name
 
 _NOT_MODIFIED = 304
 _MANIFEST_BYTES = 8 * manifests.MAX_BYTES  # 100,000 layers with titles; docker-registry takes fewer, others more
@@ -187,7 +188,7 @@ class HttpRegistry:
     def mount_blob(self, repository: str, source: str, digest: str) -> bool:
         """Let *repository* have a blob that *source* has, moving no bytes; False when the registry did not do it."""
         client = self._pushing(repository)
-        source = wire.full_name(self.host, source)
+        source = full_name(self.host, source)
         access = Access(client.repository, push=True, source=source)
         try:
             response = wire.mount_blob(client.request, client.repository, source, digest, access=access)

@@ -21,11 +21,6 @@ class Request(Protocol):
         """
 
 
-def full_name(host: str, repository: str) -> str:
-    """*repository* as Docker Hub wants it: its official images live under ``library/``."""
-    return f"library/{repository}" if host.endswith("docker.io") and "/" not in repository else repository
-
-
 def manifest_path(repository: str, reference: str) -> str:
     """Where a manifest is."""
     return f"{repository}/manifests/{reference}"
