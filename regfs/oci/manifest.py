@@ -41,6 +41,11 @@ CREATED = "org.opencontainers.image.created"
 MODEL_PATH = "org.cncf.model.filepath"  # a title by the ModelPack specification
 _OF_BYTES = frozenset({"io.deis.oras.content.digest"})  # annotations that describe the content itself
 _FIELDS = frozenset({"mediaType", "digest", "size", "annotations"})
+_LAYERS = (  # how media types of blobs begin that an index has in the place of manifests
+    "application/vnd.buildkit.cacheconfig.",
+    "application/vnd.docker.image.rootfs.diff.",
+    "application/vnd.oci.image.layer.",
+)
 _NOTHING: Mapping[str, Any] = {}
 
 MAX_BYTES = 4 * 1024 * 1024  # the limit of docker-registry 2.8.2, measured: one byte more is refused
@@ -229,7 +234,7 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
     artifact_type = _string(document.get("artifactType"))
     if media_type in INDEXES:
         entries = descriptors(document.get("manifests"))
-        if entries and not any(entry.media_type in MANIFESTS | INDEXES for entry in entries):  # a build cache
+        if entries and all(entry.media_type.startswith(_LAYERS) for entry in entries):  # a build cache
             return Manifest(got, media_type, content, entries, None, annotations, artifact_type, writable=False)
         return Index(got, media_type, content, entries, annotations, artifact_type)
     if media_type not in MANIFESTS:
@@ -240,7 +245,7 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
 
 
 def _layers_key(document: Mapping[str, Any]) -> str:
-    return "blobs" if document.get("mediaType") == OCI_ARTIFACT else "layers"
+    return "blobs" if document.get("mediaType") == OCI_ARTIFACT and "blobs" in document else "layers"
 
 
 def descriptors(value: object) -> tuple[Descriptor, ...]:
@@ -348,9 +353,9 @@ def edit_layers(content: bytes, remove: frozenset[Descriptor], add: Mapping[Desc
 
 
 def _renewed(item: dict[str, Any], layer: Descriptor) -> dict[str, Any]:
-    """*layer* in the place, and with the order of the fields, of *item*."""
-    document = layer.to_json()
-    return {**{k: document[k] for k in item if k in document}, **document}
+    """*item* pointing at *layer*: its foreign fields stay, what described other bytes goes."""
+    gone = () if item.get("digest") == layer.digest else ("urls", "data")
+    return {**{k: v for k, v in item.items() if k not in gone}, **layer.to_json()}
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

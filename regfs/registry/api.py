@@ -159,7 +159,7 @@ class Registry(Protocol):
         """
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the repository has a blob."""
+        """Whether the repository has a blob; who asks is about to push."""
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Size in bytes of a blob; None when the repository does not have it.

@@ -23,7 +23,7 @@ from regfs.registry.api import (
 from regfs.registry.credential import Credential
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
-from regfs.registry.mirrored import MirroredRegistry
+from regfs.registry.mirrored import Mirror, MirroredRegistry
 from regfs.registry.offline import OfflineRegistry
 from tests.registries import Lab
 from tests.registries import Registry as Running
@@ -55,9 +55,11 @@ def registry(request: pytest.FixtureRequest, lab: Lab, plain: Running) -> Iterat
     if not kind.startswith("mirror"):
         made: Registry = over_http(request.getfixturevalue(kind))
     elif kind == "mirror that is down":
-        made = MirroredRegistry(over_http(plain), [HttpRegistry("localhost:1", True, PooledTransport(retries=0))])
+        made = MirroredRegistry(
+            over_http(plain), [Mirror(HttpRegistry("localhost:1", True, PooledTransport(retries=0)))]
+        )
     else:
-        made = MirroredRegistry(over_http(plain), [over_http(request.getfixturevalue("tls"))])
+        made = MirroredRegistry(over_http(plain), [Mirror(over_http(request.getfixturevalue("tls")))])
     yield made
     made.close()
 
@@ -261,7 +263,7 @@ def test_a_mirror_is_asked_first_and_left_when_it_lies(
 ) -> None:
     other = hash_bytes(b"other")
     lying = serve(lambda request: Answer(200, (("Docker-Content-Digest", other),), b"{}"))
-    made = MirroredRegistry(over_http(plain), [HttpRegistry(lying.host, True, PooledTransport(retries=0))])
+    made = MirroredRegistry(over_http(plain), [Mirror(HttpRegistry(lying.host, True, PooledTransport(retries=0)))])
     digest = put(made, repository, "v1")
     for _ in range(2):
         found = made.manifest(repository, "v1")

@@ -23,14 +23,18 @@ class Client:
     :param repository: its name; empty for what concerns no repository
     :param insecure: plain HTTP
     :param transport: sends them
+    :param pushes: whether they belong to a push, those that only look included
     """
 
-    def __init__(self, host: str, repository: str, *, insecure: bool, transport: PooledTransport) -> None:
+    def __init__(
+        self, host: str, repository: str, *, insecure: bool, transport: PooledTransport, pushes: bool = False
+    ) -> None:
         self.host = host
         self.repository = full_name(host, repository) if repository else ""
         self.scheme = "http" if insecure else "https"
         self.base_url = f"{self.scheme}://{host}/v2/"
         self._insecure = insecure
+        self._pushes = pushes
         self._transport = transport
 
     def request(self, method: str, path: str, **options: Any) -> Response:
@@ -56,7 +60,7 @@ class Client:
     def _access(self, method: str) -> Access:
         """What a request of a method needs to be allowed to do; in the course of a push also when it only looks."""
         method = method.lower()
-        push = self.repository in self._transport.pushed or method not in _READING
+        push = self._pushes or self.repository in self._transport.pushed or method not in _READING
         return Access(self.repository, push, delete=method == "delete")
 
     def _secured(self, url: str) -> str:

@@ -56,13 +56,11 @@ class HttpRegistry:
 
     def _pushing(self, repository: str) -> Client:
         """Requests of a push, those that only look included."""
-        client = self._client(repository)
-        self._transport.pushed.add(client.repository)
-        return client
+        return Client(self.host, repository, insecure=self._insecure, transport=self._transport, pushes=True)
 
     def expect_push(self, repository: str) -> None:
         """Ask for the right to push from now on, also where something is only looked at."""
-        self._pushing(repository)
+        self._transport.pushed.add(full_name(self.host, repository))
 
     def _client(self, repository: str = "") -> Client:
         return Client(self.host, repository, insecure=self._insecure, transport=self._transport)
@@ -166,8 +164,8 @@ class HttpRegistry:
         client.request("delete", wire.manifest_path(client.repository, tag))
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the repository has a blob."""
-        return has_blob(self._client(repository), digest)
+        """Whether the repository has a blob; who asks is about to push."""
+        return has_blob(self._pushing(repository), digest)
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Size in bytes of a blob; None when the repository does not have it.
