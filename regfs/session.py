@@ -151,8 +151,9 @@ def require_root(reference: Reference, catalog: Catalog, registry: Registry, log
             return
         if alias is not None and catalog.manifest(repository, alias) is None:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
-        if alias is None and catalog.aliases(repository) is None:
+        if alias is None and catalog.aliases(repository) is None and not catalog.has_namespace(repository):
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RegistryError, InvalidManifest) as error:
         raise Unusable(explain(error, reference.host, logins(reference.host, repository or ""))) from None
-    catalog.visited(repository)
+    if alias is not None or catalog.aliases(repository) is not None:
+        catalog.visited(repository)

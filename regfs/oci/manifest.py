@@ -29,7 +29,8 @@ SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST, OCI_ARTIFACT})
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 SIGNED = frozenset({SCHEMA1, SCHEMA1_SIGNED})
-ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT, SCHEMA1_SIGNED, SCHEMA1))
+ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, SCHEMA1_SIGNED, SCHEMA1))
+ACCEPT_ALL = f"{ACCEPT}, {OCI_ARTIFACT}"
 
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"

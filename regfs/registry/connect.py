@@ -75,22 +75,29 @@ def connect(reference: Reference, connection: Connection) -> Registry:
                     reference.host)  # fmt: skip
     mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
     failure: CannotConnect | None = None
+    away: Registry | None = None  # where its mirrors may have what it has
     for insecure in _schemes(reference, connection.insecure):
         origin = _http(reference, connection, insecure)
         registry = mirrored.MirroredRegistry(origin, mirrors) if mirrors else origin
         try:
             registry.check()
         except (Unreachable, TimedOut) as error:
-            registry.close()
             problem = CannotConnect(explain(error, reference.host))
             if not isinstance(error, Unreachable) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+                registry.close()
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
+            if mirrors and away is None:
+                away = registry
+            else:
+                registry.close()
         except RegistryError as error:  # it answers; what a repository answers counts
             log.debug("%s: the ping is refused: %s", reference.host, error)
             return registry
         else:
             return registry
+    if away is not None:
+        return away
     raise failure or CannotConnect(f"{reference.host} cannot be reached")
 
 

@@ -106,7 +106,9 @@ class HttpRegistry:
         client = self._client(repository)
         try:
             return names(client, wire.tags_path(client.repository), "tags")
-        except NotFound:
+        except NotFound as error:
+            if error.reason and not error.code:
+                raise Unsupported(error.message, reason=error.reason) from None  # a page of a server that has no lists
             return None
 
     def manifest(
@@ -118,7 +120,7 @@ class HttpRegistry:
         :raises DigestMismatch: when the bytes are not what their digest says
         :raises InvalidManifest: when they are no manifest, or one of an unknown type
         """
-        headers = {"Accept": manifests.ACCEPT} | ({"If-None-Match": f'"{known}"'} if known else {})
+        headers = {"Accept": manifests.ACCEPT_ALL} | ({"If-None-Match": f'"{known}"'} if known else {})
         client = self._client(repository)
         try:
             path = wire.manifest_path(client.repository, reference)

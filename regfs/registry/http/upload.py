@@ -98,8 +98,8 @@ class _Ways:
 
         :raises RegistryError: *error*, when all were tried
         """
-        if error.code == "DIGEST_INVALID" and not self.in_pieces:
-            raise error  # the bytes are not what they were when they were hashed
+        if isinstance(error, Invalid) and error.code in ("", "DIGEST_INVALID") and not self.in_pieces:
+            raise error  # it does not say that another way would do, or the bytes are not those that were hashed
         self._refusals += 1
         if isinstance(error, TooLarge) and not self.in_pieces:
             self._whole_is_too_large = True
