@@ -14,7 +14,7 @@ from functools import partial
 
 from regfs.cache.download import Download
 from regfs.cache.fallback import StorageFallback
-from regfs.cache.reader import DownloadReader, Reader, WholeReader
+from regfs.cache.reader import BlobReader, DownloadReader, Reader, WholeReader
 from regfs.cache.source import BlobSource
 from regfs.cache.storage import SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
@@ -54,7 +54,7 @@ class Fetcher:
         self._demanded = ThreadPoolExecutor(_DEMANDED, "regfs-fetch")
         self._ahead = ThreadPoolExecutor(_AHEAD, "regfs-ahead")
 
-    def open(self, repository: str, blob: Descriptor) -> Reader:
+    def open(self, repository: str, blob: Descriptor) -> BlobReader:
         """A reader of *blob*; for a small one, or with strict verification, when it has been fetched and verified.
 
         :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
@@ -65,7 +65,7 @@ class Fetcher:
         except MirrorMismatch:
             return self._reader(repository, blob)  # this time from the registry itself
 
-    def _reader(self, repository: str, blob: Descriptor) -> Reader:
+    def _reader(self, repository: str, blob: Descriptor) -> BlobReader:
         reader = self._opened(repository, blob)
         if isinstance(reader, DownloadReader) and (self._strict or blob.size <= SMALL_BLOB_BYTES):
             try:
@@ -75,7 +75,7 @@ class Fetcher:
                 raise
         return reader
 
-    def _opened(self, repository: str, blob: Descriptor) -> Reader:
+    def _opened(self, repository: str, blob: Descriptor) -> BlobReader:
         with self._lock:
             download = self._downloads.get((blob.digest, blob.size))
             if download is not None and download.hold():

@@ -15,21 +15,27 @@ class Reader(Protocol):
     """One open handle on a blob.
 
     :ivar size: of the blob, in bytes
+    :ivar backing: descriptor of the file that has all the bytes, verified, if there is one
     """
 
     size: int
+    backing: int | None
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill *buffer* from *offset* on; returns how many bytes, fewer only at the end of the blob."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class BlobReader(Reader, Protocol):
+    """A reader that can wait for all of its blob."""
 
     def fetch_whole(self, progress: Callable[[int], object] = lambda count: None) -> None:
         """Return when the whole blob is there, and verified.
 
         :param progress: called with the number of bytes that are there, as they come to be
         """
-
-    def close(self) -> None:
-        """Let go of it."""
 
 
 class WholeReader:
@@ -40,6 +46,7 @@ class WholeReader:
 
     def __init__(self, fd: int, size: int, activity: Activity) -> None:
         self._fd = fd
+        self.backing: int | None = fd
         self.size = size
         self._activity = activity
         activity.opened(cached=True)
@@ -65,6 +72,7 @@ class DownloadReader:
     def __init__(self, download: Download, activity: Activity) -> None:
         self._download = download
         self._read_ahead = ReadAhead()
+        self.backing: int | None = None
         self.size = download.size
         activity.opened(cached=False)
 
