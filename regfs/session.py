@@ -11,7 +11,7 @@ from types import TracebackType
 import platformdirs
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.exceptions import DXFError
 from regfs.fs.filesystem import Filesystem
 from regfs.metadata.catalog import Catalog
@@ -81,7 +81,7 @@ class Graph:
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
             )
             self.remote: Remote = connect(options.reference, observed)
-            self.cache = BlobCache(options.cache_dir, options.cache_size)
+            self.cache = BlobStore(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
             for name in ("locks", "mounts"):
                 private_directory(options.state_dir / name, OTHERWISE)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.exceptions import DXFError, DXFUnauthorizedError
 from regfs.metadata.names import NameStore
 from regfs.oci import manifest as manifests
@@ -57,7 +57,7 @@ class Catalog:
     """
 
     def __init__(
-        self, remote: Remote, cache: BlobCache, names: NameStore, ttl: float, named: Iterable[str] = ()
+        self, remote: Remote, cache: BlobStore, names: NameStore, ttl: float, named: Iterable[str] = ()
     ) -> None:
         self._remote = remote
         self._cache = cache
