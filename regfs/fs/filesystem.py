@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from regfs.cache.fetcher import Fetcher, Reader
 from regfs.exceptions import DXFDigestMismatchError
 from regfs.metadata.catalog import Catalog
+from regfs.oci.edits import rfc3339
 from regfs.oci.manifest import CREATED
 from regfs.registry.http.pooled import UnexpectedAnswer
 from regfs.registry.http.transport import HTTPError, TransferCut
@@ -35,10 +36,11 @@ from regfs.tree.tree import (
     Platforms,
     Tree,
 )
+from regfs.write.blobs import BlobPusher
 from regfs.write.moves import Moves
 from regfs.write.open_files import Writing, Writings
-from regfs.write.publish import Publisher, rfc3339
 from regfs.write.rules import Placement, not_permitted
+from regfs.write.tags import TagEditor
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 
@@ -67,7 +69,8 @@ class Filesystem:
         tree: Tree,
         catalog: Catalog,
         fetcher: Fetcher,
-        publisher: Publisher,
+        blobs: BlobPusher,
+        tags: TagEditor,
         describer: Describer,
         placement: Placement,
         moves: Moves,
@@ -77,7 +80,8 @@ class Filesystem:
         self._tree = tree
         self._catalog = catalog
         self._fetcher = fetcher
-        self._publisher = publisher
+        self._blobs = blobs
+        self._tags = tags
         self._describer = describer
         self._placement = placement
         self._moves = moves
@@ -172,7 +176,7 @@ class Filesystem:
             return self._opened(_Open(self._describer.attributes(entry), content=entry.content))
         if not isinstance(entry, Blob):
             raise OSError(errno.EISDIR, "is a directory")
-        self._publisher.seen(entry.repository, [entry.descriptor])
+        self._blobs.seen(entry.repository, [entry.descriptor])
         with self._noticing_loss(entry.descriptor.digest):
             reader = self._fetcher.open(entry.repository, self._describer.sized(entry))
         return self._opened(_Open(self._describer.attributes(entry), reader, entry.descriptor.digest))
@@ -183,7 +187,7 @@ class Filesystem:
         try:
             yield
         except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError, TransferCut):
-            self._publisher.doubt(digest)
+            self._blobs.doubt(digest)
             raise
 
     def create(self, path: str, closes_first: bool = False) -> int:
@@ -217,7 +221,7 @@ class Filesystem:
         writing = self._written(handle)
         self._writings.copy_up(writing)
         count = writing.file.write(data, offset)
-        self._publisher.written(writing.file)
+        self._blobs.grown(writing.file.target.repository, writing.file)
         return count
 
     def truncate(self, path: str, size: int, handle: int | None = None) -> None:
@@ -313,7 +317,7 @@ class Filesystem:
         if isinstance(entry, Blob):
             alias, title = self._placement.removable(entry)
             self._moves.keep_directories(parts)
-            self._publisher.edit(alias.repository, alias.name, {title: None})
+            self._tags.edit(alias.repository, alias.name, {title: None})
         elif entry is not None and not isinstance(entry, Document):
             raise OSError(errno.EISDIR, "is a directory")
         elif entry is not None:
@@ -339,7 +343,7 @@ class Filesystem:
         if isinstance(entry, Platforms | Hidden) or (isinstance(entry, Folder) and entry.alias.pinned):
             raise OSError(errno.EROFS, "read-only")
         if isinstance(entry, Folder) and not entry.prefix and entry.manifest is not None:
-            self._publisher.delete(entry.alias.repository, entry.alias.name)
+            self._tags.delete(entry.alias.repository, entry.alias.name)
         self._tree.unmake(parts)
 
     def rename(self, old: str, new: str) -> None:
@@ -402,9 +406,7 @@ class Filesystem:
         if entry.descriptor.annotations.get(CREATED) != created:
             alias, title = self._placement.removable(entry)
             annotations = {**entry.descriptor.annotations, CREATED: created}
-            self._publisher.edit(
-                alias.repository, alias.name, {title: replace(entry.descriptor, annotations=annotations)}
-            )
+            self._tags.edit(alias.repository, alias.name, {title: replace(entry.descriptor, annotations=annotations)})
 
     # What the verbs share
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from regfs.exceptions import DXFError
+from regfs.oci.edits import editable
 from regfs.oci.manifest import CREATED, Descriptor, Index, InvalidManifest, Manifest
 from regfs.oci.reference import Reference, is_alias, is_digest, is_repository
 from regfs.session import Graph
 from regfs.tree.attributes import seconds_of
 from regfs.tree.tree import Path, files_of, platforms_of
-from regfs.write.publish import editable
 
 _ASKED_AT_ONCE = 8
 _NESTED = 4  # indexes in an index
@@ -291,7 +291,7 @@ def remove_files(graph: Graph, reference: Reference, names: Sequence[str], recur
     for name in names:
         if not recursive and path_of(name) not in files and chosen(reference, files, [name]):
             raise NotPossible(f"{name} is a directory; to remove all files in it: -r")
-    return graph.publisher.edit(repository, alias, {file.path: None for file in chosen(reference, files, names)})
+    return graph.tags.edit(repository, alias, {file.path: None for file in chosen(reference, files, names)})
 
 
 def delete_alias(graph: Graph, reference: Reference) -> None:
@@ -302,7 +302,7 @@ def delete_alias(graph: Graph, reference: Reference) -> None:
     repository, alias = _named(reference)
     require_alias(reference)
     manifest_of(graph, reference)
-    graph.publisher.delete(repository, alias)
+    graph.tags.delete(repository, alias)
 
 
 def tag(graph: Graph, reference: Reference, aliases: Iterable[str]) -> str:
@@ -313,7 +313,7 @@ def tag(graph: Graph, reference: Reference, aliases: Iterable[str]) -> str:
     repository, _ = _named(reference)
     manifest = manifest_of(graph, reference)
     for alias in aliases:
-        graph.publisher.tag(repository, manifest, alias)
+        graph.tags.tag(repository, manifest, alias)
     return manifest.digest
 
 

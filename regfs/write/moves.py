@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import errno
 
-from regfs.oci.manifest import Descriptor
+from regfs.oci.edits import Change
 from regfs.oci.reference import is_alias, split_name
 from regfs.tree.tree import Alias, Blob, Directory, Entry, Folder, Nascent, Path, Tree
-from regfs.write.publish import Publisher
+from regfs.write.blobs import BlobPusher
 from regfs.write.rules import Placement
-from regfs.write.staging import Target
+from regfs.write.tags import TagEditor
+from regfs.write.target import Target
 
 
 class Moves:
     """Renames blobs, directories inside aliases, and aliases."""
 
-    def __init__(self, tree: Tree, placement: Placement, publisher: Publisher) -> None:
+    def __init__(self, tree: Tree, placement: Placement, blobs: BlobPusher, tags: TagEditor) -> None:
         self._tree = tree
         self._placement = placement
-        self._publisher = publisher
+        self._blobs = blobs
+        self._tags = tags
 
     def blob(self, blob: Blob, source: Path, target: Target) -> None:
         """Give a blob another name, in its alias or in another one.
@@ -30,13 +32,13 @@ class Moves:
             raise OSError(errno.EXDEV, "a blob cannot be moved out of its alias")
         self.keep_directories(source)
         if (alias.repository, alias.name) == (target.repository, target.alias):
-            self._publisher.edit(alias.repository, alias.name, {target.title: blob.descriptor, title: None})
+            self._tags.edit(alias.repository, alias.name, {target.title: blob.descriptor, title: None})
             return
-        self._publisher.seen(alias.repository, [blob.descriptor])
-        if not self._publisher.bring(target.repository, blob.descriptor.digest):
+        self._blobs.seen(alias.repository, [blob.descriptor])
+        if not self._blobs.bring(target.repository, blob.descriptor.digest):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
-        self._publisher.edit(target.repository, target.alias, {target.title: blob.descriptor})
-        self._publisher.edit(alias.repository, alias.name, {title: None})
+        self._tags.edit(target.repository, target.alias, {target.title: blob.descriptor})
+        self._tags.edit(alias.repository, alias.name, {title: None})
 
     def directory(self, entry: Entry, source: Path, goal: Path) -> None:
         """Give a directory another name; an alias is retagged, a directory inside one is one manifest.
@@ -65,13 +67,13 @@ class Moves:
             raise OSError(errno.EXDEV, "moved file by file")
         self._placement.target_in(folder, "x")
         self.keep_directories(source)
-        edits: dict[Path, Descriptor | None] = {}
+        edits: dict[Path, Change] = {}
         for path, blob in self._tree.files(folder.manifest).blobs.items():
             if path[: len(folder.prefix)] == folder.prefix:
                 edits[path] = None
                 edits[target.title + path[len(folder.prefix) :]] = blob
         if edits:
-            self._publisher.edit(alias.repository, alias.name, edits)
+            self._tags.edit(alias.repository, alias.name, edits)
         else:
             self._tree.make(goal)
 
@@ -85,7 +87,7 @@ class Moves:
             repository, tag = parent.name, name
         else:
             raise OSError(errno.EXDEV, "moved file by file")
-        if not self._publisher.retag((alias.repository, alias.name), (repository, tag)):
+        if not self._tags.rename((alias.repository, alias.name), (repository, tag)):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
 
     def keep_directories(self, parts: Path) -> None:

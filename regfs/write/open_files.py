@@ -20,9 +20,12 @@ from regfs.observe.counters import Activity
 from regfs.tree.attributes import Describer
 from regfs.tree.tree import Blob, Path
 from regfs.util.single_flight import SingleFlight
+from regfs.write.blobs import BlobPusher
+from regfs.write.journal import Journal
 from regfs.write.publish import Publisher
 from regfs.write.rules import Placement
-from regfs.write.staging import Journal, Staged, Target
+from regfs.write.staging import Staged
+from regfs.write.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class Writings:
         self,
         journal: Journal,
         publisher: Publisher,
+        blobs: BlobPusher,
         fetcher: Fetcher,
         describer: Describer,
         placement: Placement,
@@ -66,6 +70,7 @@ class Writings:
         self.directory = journal.directory
         self._journal = journal
         self._publisher = publisher
+        self._blobs = blobs
         self._fetcher = fetcher
         self._describer = describer
         self._placement = placement
@@ -108,7 +113,7 @@ class Writings:
         :param base: the blob that it is written over
         :raises OSError: when there is no room for it; EACCES when the registry is known to deny it
         """
-        self._publisher.require_allowed(target.repository)
+        self._blobs.require_allowed(target.repository)
         writing = Writing(self._journal.stage(target), parts, base, handles=1)
         with self._lock:
             other = self._writing.get(target)
@@ -253,6 +258,7 @@ class Writings:
             log.error("%s %s: %s", "push", path, f"{told(error)}; {what}", extra={"errno": number})
         elif kept:
             log.error("%s was not pushed; %s", writing.file.target, what)
+        self._blobs.forget(writing.file)
         writing.file.close(self._cache.adopt)
 
     def _push_late(self, writing: Writing) -> Exception | None:

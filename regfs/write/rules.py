@@ -21,7 +21,7 @@ from regfs.tree.tree import (
     Tree,
     title_path,
 )
-from regfs.write.staging import Target
+from regfs.write.target import Target
 
 
 class Placement:

@@ -28,7 +28,8 @@ from regfs.fs import errnos
 from regfs.fs.remedies import REMEDIES
 from regfs.observe.counters import Activity
 from regfs.registry.http.upload import AHEAD_PIECE
-from regfs.write.staging import Journal, Pending, Target
+from regfs.write.journal import Journal, Pending
+from regfs.write.target import Target
 from tests.gate import Gate
 from tests.logs import NOT_PUSHED, STALE
 from tests.registries import PASSWORD, USER, Registry
