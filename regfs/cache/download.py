@@ -13,7 +13,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 from regfs.cache.claims import Claims, Patience
 from regfs.cache.fallback import StorageFallback
@@ -164,13 +164,13 @@ class Download:
             self._start(transfer, self._ahead)
 
     def _start(self, transfer: Transfer, pool: Executor) -> None:
-        pool.submit(self._run, transfer)
+        running = pool.submit(self._receiver.run, transfer)
         self._schedule.add(transfer)
         self._held += 1
+        running.add_done_callback(self._end)  # which comes later: the end of a transfer needs the lock
 
-    def _run(self, transfer: Transfer) -> None:
+    def _end(self, transfer: Future[None]) -> None:
         try:
-            self._receiver.run(transfer)
             self._publish_if_verified()
         finally:
             self._let_go()

@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 # Failures in a row without a byte: a silence lasts a whole timeout.
 _FAILURES, _SILENCES = 5, 2
 
-# A piece that is not full after so long is stored as it is; each piece costs a write and wakes the readers.
-_PIECE_SECONDS = 0.005
-
 
 class Receiver:
     """Runs the transfers of one download.
@@ -129,7 +126,7 @@ class Receiver:
         while transfer.position < end and self._schedule.goes_on(transfer):
             start = transfer.position % CHUNK_BYTES
             began = monotonic()
-            count = _fill(body, buffer[start : start + piece], began + _PIECE_SECONDS)
+            count = body.read_into(buffer[start : start + piece])
             if not count:
                 raise TransferCut(f"{self._digest} ended at byte {transfer.position} of {end}")
             piece = next_piece(piece, monotonic() - began)
@@ -168,16 +165,3 @@ def _require_hope(error: Exception, failures: int) -> None:
     """Raise *error* when trying again after so many failures in a row is of no use."""
     if isinstance(error, Offline) or failures >= (_SILENCES if isinstance(error, Timeout) else _FAILURES):
         raise error
-
-
-def _fill(body: Body, buffer: memoryview, until: float) -> int:
-    """Read until the buffer is full, the body ends or it is late."""
-    count = body.read_into(buffer)
-    more = count
-    while more and count < len(buffer) and monotonic() < until:
-        try:
-            more = body.read_into(buffer[count:])
-        except (ConnectionFailed, Timeout):
-            break  # what came before counts; the next read fails again
-        count += more
-    return count

@@ -17,7 +17,7 @@ class Body(Protocol):
     end: int
 
     def read_into(self, buffer: memoryview) -> int:
-        """Read the next bytes; returns how many, 0 at the end, which may come too early."""
+        """Fill *buffer* with the next bytes; returns how many, fewer only at the end, which may come too early."""
 
 
 class BlobSource(Protocol):
