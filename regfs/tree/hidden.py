@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from regfs.tree.attributes import Attributes, Kind
@@ -15,6 +16,9 @@ class HiddenDirectory(Directory):
 
     context: Context
     repository: str
+
+    def require_empty(self) -> None:
+        raise OSError(errno.EROFS, "read-only")
 
     def attributes(self) -> Attributes:
         return Attributes(Kind.DIRECTORY, 0, self.context.started_ns, True)

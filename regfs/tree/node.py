@@ -188,6 +188,14 @@ class Node(ABC):
         :raises OSError: as :meth:`removable`, and EPERM for what has no name to be published by
         """
 
+    def require_empty(self) -> None:
+        """Make sure that nothing is in it, so that it can be removed or replaced.
+
+        :raises OSError: ENOTDIR, ENOTEMPTY; EROFS for what is always there
+        """
+        if next(self.children(), None) is not None:
+            raise OSError(errno.ENOTEMPTY, "directory not empty")
+
     @abstractmethod
     def removable_tag(self) -> TagName | None:
         """Return the tag that goes when it is removed as an empty directory; None where only the mount has it.

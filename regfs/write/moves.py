@@ -121,7 +121,8 @@ class Moves:
         return node
 
     def _require_empty(self, path: Path, node: Node) -> None:
-        if next(node.children(), None) is not None or self._writings.below(path):
+        node.require_empty()
+        if self._writings.below(path):
             raise OSError(errno.ENOTEMPTY, "directory not empty")
 
 
