@@ -1,34 +1,44 @@
-"""Builds the object graph, from the bottom up: the only place where collaborators are chosen."""
+"""Builds the object graph, from the bottom up, in parts: the only place where collaborators are chosen.
+
+A session always has the registry and the cache. What changes tags is built when something is changed, the files of a
+mount when they are asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.store import BlobCache
 from regfs.exceptions import DXFError
-from regfs.fs.filesystem import Filesystem
 from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
-from regfs.oci.manifest import InvalidManifest
+from regfs.oci.manifest import Descriptor, InvalidManifest, Manifest
 from regfs.oci.reference import Reference
+from regfs.oci.titles import Path as TitlePath
+from regfs.oci.titles import files_of
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.http.auth import Credential
 from regfs.registry.http.remote import Remote
 from regfs.registry.http.transport import RequestException
 from regfs.tree.tree import Tree
 from regfs.util.private import OTHERWISE, private_directory, private_state
-from regfs.write.moves import Moves
-from regfs.write.open_files import Writings
-from regfs.write.publish import Publisher
-from regfs.write.staging import Journal
+
+if TYPE_CHECKING:
+    from regfs.fs.filesystem import Filesystem
+    from regfs.write.blobs import BlobPusher
+    from regfs.write.journal import Journal
+    from regfs.write.publish import Publisher
+    from regfs.write.tags import TagEditor
 
 
 class Unusable(Exception):
@@ -68,12 +78,13 @@ class Options:
 
 
 class Graph:
-    """The objects of one mount, built from the bottom up. Built after a fork, never before.
+    """The objects of one registry's session. Built after a fork, never before.
 
-    :raises Unusable: when the registry, or a directory of the user's, is not usable
+    :raises Unusable: when the registry, or a directory of the user's, is not usable; also when a part is asked for
     """
 
     def __init__(self, options: Options) -> None:
+        self._options = options
         self.activity = Activity()
         self.user = ""  # whom the registry was told that this is; nobody when it did not ask
         with _required():
@@ -83,22 +94,73 @@ class Graph:
             self.remote: Remote = connect(options.reference, observed)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
-            for name in ("locks", "mounts"):
-                private_directory(options.state_dir / name, OTHERWISE)
-            self.journal = Journal(options.state_dir / "journal", options.reference.host)
             names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
+
+    # What changes tags
+
+    @cached_property
+    def blobs(self) -> BlobPusher:
+        """Pushes blobs."""
+        from regfs.write.ahead import AheadUploads
+        from regfs.write.blobs import BlobPusher
+
+        return BlobPusher(self.remote, AheadUploads(self.remote.upload_ahead))
+
+    @cached_property
+    def tags(self) -> TagEditor:
+        """Changes tags."""
+        from regfs.write.tags import TagEditor
+        from regfs.write.turns import Turns
+
+        with _required():
+            turns = Turns(self._options.state_dir / "locks", self._options.reference.host)
+        return TagEditor(self.remote, self.catalog, self.blobs, turns, self._files)
+
+    def _files(self, manifest: Manifest) -> Mapping[TitlePath, Descriptor]:
+        """The files of a manifest: as the tree of a mount remembers them, when there is one."""
+        return (self.tree.files.of(manifest) if "tree" in self.__dict__ else files_of(manifest)).blobs
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Pushes files and names them."""
+        from regfs.write.publish import Publisher
+
+        return Publisher(self.catalog, self.blobs, self.tags)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """Keeps the files that are not pushed yet."""
+        from regfs.write.journal import Journal
+
+        with _required():
+            return Journal(self._options.state_dir / "journal", self._options.reference.host)
+
+    # What a mount shows
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Knows what is at which path."""
+        options = self._options
         require_root(options.reference, self.catalog)
         repository, tag = options.reference.repository, options.reference.alias
-        self.tree = Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
-        self.publisher = Publisher(self.remote, self.catalog, self.tree.files.of, options.state_dir / "locks")
-        self.filesystem = self._filesystem(options.read_only)
+        return Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
 
-    def _filesystem(self, read_only: bool) -> Filesystem:
-        writings = Writings(self.journal, self.publisher, self.tree, adopting=self.cache, activity=self.activity)
-        moves = Moves(self.tree, self.publisher, writings)
-        return Filesystem(self.tree, self.publisher, moves, writings, read_only)
+    @cached_property
+    def filesystem(self) -> Filesystem:
+        """Does what the kernel asks for."""
+        from regfs.fs.filesystem import Filesystem
+        from regfs.write.moves import Moves
+        from regfs.write.open_files import Writings
+
+        with _required():
+            private_directory(self._options.state_dir / "mounts", OTHERWISE)
+        writings = Writings(
+            self.journal, self.publisher, self.blobs, self.tree, adopting=self.cache, activity=self.activity
+        )
+        moves = Moves(self.tree, self.blobs, self.tags, writings)
+        return Filesystem(self.tree, self.blobs, self.tags, moves, writings, self._options.read_only)
 
     def _noting_user(self, options: Options) -> Callable[[str, str], Credential | None]:
         def credential(host: str, repository: str) -> Credential | None:
@@ -119,7 +181,8 @@ class Graph:
 
     def close(self) -> None:
         """Stop transfers and close connections."""
-        self.publisher.close()
+        if "blobs" in self.__dict__:
+            self.blobs.close()
         self.fetcher.close()
         self.remote.close()
 

@@ -22,7 +22,12 @@ _WIDE = 200  # characters of a one-line description
 def pages() -> Iterator[tuple[str, str]]:
     """The pages: the path of the file, and what is in it."""
     yield "man8/mount.regfs.8", _page(click.Context(helper, info_name="mount.regfs"), 8)
-    yield from _below(click.Context(commands, info_name="regfs"))
+    context = click.Context(commands, info_name="regfs")
+    for name in commands.list_commands(context):  # click-man sees only what is loaded
+        command = commands.get_command(context, name)
+        if command is not None:
+            commands.add_command(command)
+    yield from _below(context)
 
 
 def _below(context: click.Context) -> Iterator[tuple[str, str]]:

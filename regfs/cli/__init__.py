@@ -10,9 +10,26 @@ from typing import NoReturn
 import click
 
 from regfs import __version__
-from regfs.cli import artifacts, caching, completion, fetching, journal, logins, mounting, status
-from regfs.cli.parameters import leave
+from regfs.cli.ending import leave
+from regfs.cli.lazy import LazyGroup
 
+_MODULES = {
+    "mount": "mounting",
+    "umount": "mounting",
+    "status": "status",
+    "ls": "artifacts",
+    "get": "artifacts",
+    "put": "artifacts",
+    "rm": "artifacts",
+    "tag": "artifacts",
+    "prefetch": "fetching",
+    "cache": "caching",
+    "pending": "journal",
+    "push-pending": "journal",
+    "login": "logins",
+    "logout": "logins",
+    "completion": "completion",
+}
 _INTERRUPTED = 130  # the status of a command that was interrupted
 _CLEANING = 3.5  # seconds that it has to end by itself
 
@@ -37,7 +54,7 @@ def _interrupted(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, modules=_MODULES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="regfs")
 def commands() -> None:
     """A container registry as a filesystem.
@@ -50,23 +67,3 @@ def commands() -> None:
     The status is 0 when all was done, 1 when something failed, 2 when the command was written wrongly, 130 when it was
     interrupted. Each option has a variable as well: REGFS_CA_FILE for --ca-file.
     """
-
-
-for command in (
-    mounting.mount,
-    mounting.umount,
-    status.status,
-    artifacts.ls,
-    artifacts.get,
-    artifacts.put,
-    artifacts.rm,
-    artifacts.tag,
-    fetching.prefetch,
-    caching.cache,
-    journal.pending,
-    journal.push_pending,
-    logins.login,
-    logins.logout,
-    completion.completion,
-):
-    commands.add_command(command)

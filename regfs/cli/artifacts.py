@@ -15,18 +15,8 @@ from typing import Any, NoReturn
 
 import click
 
-from regfs.cli.parameters import (
-    JSON,
-    PLATFORM,
-    AliasType,
-    ReferenceType,
-    connecting,
-    fail,
-    graph_options,
-    leave,
-    progress_bar,
-    warn,
-)
+from regfs.cli.ending import fail, leave, warn
+from regfs.cli.parameters import JSON, PLATFORM, AliasType, ReferenceType, connecting, graph_options, progress_bar
 from regfs.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
 from regfs.fs.errnos import told
 from regfs.library import artifacts

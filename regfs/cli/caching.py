@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from regfs.cache.store import BlobCache
-from regfs.cli.parameters import CACHE_DIR, JSON, SizeType, fail
+from regfs.cli.ending import fail
+from regfs.cli.parameters import CACHE_DIR, JSON, SizeType
 
 
 @click.group()

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from regfs.cli.parameters import PLATFORM, ReferenceType, connecting, fail, graph_options, progress_bar
+from regfs.cli.ending import fail
+from regfs.cli.parameters import PLATFORM, ReferenceType, connecting, graph_options, progress_bar
 from regfs.exceptions import DXFError
 from regfs.fs.errnos import told
 from regfs.library.artifacts import NothingThere

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import click
 
-from regfs.cli.parameters import JSON, connecting, fail, graph_options
+from regfs.cli.ending import fail
+from regfs.cli.parameters import JSON, connecting, graph_options
 from regfs.exceptions import DXFError
 from regfs.fs.errnos import told
 from regfs.oci.manifest import InvalidManifest
 from regfs.oci.reference import parse_reference
 from regfs.session import Graph, Options, Unusable, default_state_dir
-from regfs.write.staging import Journal, Pending
+from regfs.write.journal import Journal, Pending
 
 
 @click.command()
@@ -68,20 +70,38 @@ def push_pending(identifiers: tuple[str, ...], drop: bool, yes: bool, **given: A
         for item in chosen:
             item.drop()
         return
-    sys.exit(1 if sum(not _push_again(item, given) for item in chosen) else 0)
+    by_host = groupby(sorted(chosen, key=_host), _host)
+    sys.exit(1 if sum(not _push_all(host, list(items), given) for host, items in by_host) else 0)
 
 
-def _push_again(item: Pending, given: dict[str, Any]) -> bool:
-    reference = parse_reference(item.host)
+def _host(item: Pending) -> str:
+    return item.host
+
+
+def _push_all(host: str, items: list[Pending], given: dict[str, Any]) -> bool:
+    """Push the files of one registry, each for itself; returns whether all were pushed."""
     try:
-        with Graph(Options(**graph_options(reference, given))) as graph:
-            staged = graph.journal.again(item)
-            try:
-                graph.publisher.publish(staged)
-            finally:
-                staged.close()
-    except (Unusable, OSError, DXFError, InvalidManifest) as error:
-        click.echo(f"regfs: {item.id} {item.target}: {told(error)}", err=True)
+        with Graph(Options(**graph_options(parse_reference(host), given))) as graph:
+            return not sum(not _push(graph, item) for item in items)
+    except Unusable as error:
+        for item in items:
+            _say_why(item, error)
+        return False
+
+
+def _push(graph: Graph, item: Pending) -> bool:
+    try:
+        staged = graph.journal.again(item)
+        try:
+            graph.publisher.publish(staged)
+        finally:
+            staged.close()
+    except (OSError, DXFError, InvalidManifest) as error:
+        _say_why(item, error)
         return False
     click.echo(f"pushed {item.host}/{item.target}")
     return True
+
+
+def _say_why(item: Pending, error: Exception) -> None:
+    click.echo(f"regfs: {item.id} {item.target}: {told(error)}", err=True)

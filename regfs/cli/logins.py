@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from regfs.cli.parameters import ReferenceType, connecting, connection_to, fail, password_given
+from regfs.cli.ending import fail
+from regfs.cli.parameters import ReferenceType, connecting, connection_to, password_given
 from regfs.oci.reference import Reference
 from regfs.registry.config import credentials
 from regfs.registry.connect import CannotConnect, connect

@@ -9,16 +9,8 @@ from typing import Any
 import click
 
 from regfs.cli import fstab
-from regfs.cli.parameters import (
-    AddressType,
-    ReferenceType,
-    connecting,
-    directories,
-    fail,
-    graph_options,
-    option,
-    warn,
-)
+from regfs.cli.ending import fail, warn
+from regfs.cli.parameters import AddressType, ReferenceType, connecting, directories, graph_options, option
 from regfs.mount.life import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
 from regfs.oci.reference import Reference
 from regfs.session import default_state_dir

@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
-from tqdm import tqdm
 
+from regfs.cli.ending import fail
 from regfs.oci.reference import InvalidReference, Reference, is_alias, parse_reference
 from regfs.registry.config import credentials, mirrors
 from regfs.registry.connect import Connection
 from regfs.registry.http.auth import Credential
 from regfs.registry.http.tls import Certificates
 from regfs.session import default_cache_dir
-from regfs.util.text import printable
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -109,28 +108,11 @@ def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     return click.option(*names, envvar=variable, **{"show_default": True, **attributes})
 
 
-def fail(message: object) -> NoReturn:
-    """End with *message* as one line on standard error and status 1."""
-    warn(message)
-    sys.exit(1)
-
-
-def warn(message: object) -> None:
-    """Say *message*, in one line on standard error."""
-    click.echo(f"regfs: {printable(str(message))}", err=True)
-
-
-def leave(status: int) -> NoReturn:
-    """End at once: threads that still wait for a registry are not waited for."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(status)
-
-
 @contextmanager
 def progress_bar(reference: Reference, total: int) -> Iterator[Callable[[int], object]]:
     """A bar of *total* bytes, on a terminal only; what it yields is told of bytes as they come."""
+    from tqdm import tqdm
+
     with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
         yield bar.update
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import click
 
-from regfs.cli.parameters import JSON, directories, fail
+from regfs.cli.ending import fail
+from regfs.cli.parameters import JSON, directories
 from regfs.mount.table import Mounted, Register, without_touching
 from regfs.observe.report import ask
 from regfs.session import default_state_dir
 from regfs.util.text import printable
-from regfs.write.staging import Journal
+from regfs.write.journal import Journal
 
 _ERRORS = 5  # are shown of each mount
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")

@@ -15,6 +15,7 @@ from functools import partial
 
 from regfs.exceptions import DXFDigestMismatchError
 from regfs.fs.handles import Handle, HandleTable
+from regfs.oci.edits import rfc3339
 from regfs.oci.manifest import CREATED
 from regfs.oci.titles import MAX_NAME, Path
 from regfs.registry.http.pooled import UnexpectedAnswer
@@ -22,9 +23,10 @@ from regfs.registry.http.transport import HTTPError, TransferCut
 from regfs.tree.attributes import Attributes, Kind
 from regfs.tree.node import Node, Stored
 from regfs.tree.tree import Tree
+from regfs.write.blobs import BlobPusher
 from regfs.write.moves import Moves
 from regfs.write.open_files import Writing, Writings
-from regfs.write.publish import Publisher, rfc3339
+from regfs.write.tags import TagEditor
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 
@@ -36,10 +38,17 @@ class Filesystem:
     """
 
     def __init__(
-        self, tree: Tree, publisher: Publisher, moves: Moves, writings: Writings, read_only: bool = False
+        self,
+        tree: Tree,
+        blobs: BlobPusher,
+        tags: TagEditor,
+        moves: Moves,
+        writings: Writings,
+        read_only: bool = False,
     ) -> None:
         self._tree = tree
-        self._publisher = publisher
+        self._blobs = blobs
+        self._tags = tags
         self._moves = moves
         self._writings = writings
         self._read_only = read_only
@@ -138,7 +147,7 @@ class Filesystem:
         with self._noticing_loss(stored):
             reader = node.open()
         if stored is not None:
-            self._publisher.seen(stored.repository, [stored.descriptor])
+            self._blobs.seen(stored.repository, [stored.descriptor])
         return Handle(reader.read_into, reader.close, node.attributes(), node.content_id, reader.backing, stored)
 
     @contextmanager
@@ -148,7 +157,7 @@ class Filesystem:
             yield
         except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError, TransferCut):
             if stored is not None:
-                self._publisher.doubt(stored.descriptor.digest)
+                self._blobs.doubt(stored.descriptor.digest)
             raise
 
     def _handle_of(self, writing: Writing, *, writes: bool = False, closes_first: bool = False) -> Handle:
@@ -293,7 +302,7 @@ class Filesystem:
         place = node.removable()
         annotations = {**stored.descriptor.annotations, CREATED: created}
         changed = replace(stored.descriptor, annotations=annotations)
-        self._publisher.edit(place.repository, place.alias or "", {place.title: changed})
+        self._tags.edit(place.repository, place.alias or "", {place.title: changed})
 
     # What the verbs share
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from regfs.oci.edits import editable
 from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.oci.reference import Reference, is_digest
 from regfs.oci.titles import Path
 from regfs.session import Graph
 from regfs.tree.node import Node
 from regfs.tree.walk import files_below
-from regfs.write.publish import editable
 
 
 class NothingThere(Exception):
@@ -175,7 +175,7 @@ def remove_files(graph: Graph, reference: Reference, names: Sequence[str], recur
     for name in names:
         if not recursive and path_of(name) not in files and chosen(reference, files, [name]):
             raise NotPossible(f"{name} is a directory; to remove all files in it: -r")
-    return graph.publisher.edit(repository, alias, {file.path: None for file in chosen(reference, files, names)})
+    return graph.tags.edit(repository, alias, {file.path: None for file in chosen(reference, files, names)})
 
 
 def delete_alias(graph: Graph, reference: Reference) -> None:
@@ -186,7 +186,7 @@ def delete_alias(graph: Graph, reference: Reference) -> None:
     repository, alias = _named(reference)
     require_alias(reference)
     manifest_of(graph, reference)
-    graph.publisher.delete(repository, alias)
+    graph.tags.delete(repository, alias)
 
 
 def tag(graph: Graph, reference: Reference, aliases: Iterable[str]) -> str:
@@ -197,7 +197,7 @@ def tag(graph: Graph, reference: Reference, aliases: Iterable[str]) -> str:
     repository, _ = _named(reference)
     manifest = manifest_of(graph, reference)
     for alias in aliases:
-        graph.publisher.tag(repository, manifest, alias)
+        graph.tags.tag(repository, manifest, alias)
     return manifest.digest
 
 

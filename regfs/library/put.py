@@ -1,6 +1,6 @@
-"""Local files → an alias: blobs pushed several at a time, then one manifest that names them all.
+"""Local files → a tag: blobs pushed several at a time, then one manifest that names them all.
 
-The alias stays as it was until every blob is there.
+The tag stays as it was until every blob is there.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from regfs.library.artifacts import NotPossible, require_alias
-from regfs.oci.manifest import CREATED, MAX_BYTES, Descriptor
+from regfs.oci.edits import NewBytes, editable, rfc3339
+from regfs.oci.manifest import MAX_BYTES, Descriptor, Manifest
 from regfs.oci.reference import Reference
 from regfs.oci.titles import Files, Path, files_of, title_path
 from regfs.registry.http.transport import HTTPError
 from regfs.session import Graph
 from regfs.util.jobs import finished
-from regfs.util.single_flight import SingleFlight
-from regfs.write.publish import editable, media_type, names_unknown_blob, rfc3339
-from regfs.write.staging import Piece
+from regfs.write.content import Piece, Snapshot
 
 _BLOBS_AT_ONCE = 8
 _AT_ONCE = 1 << 20  # bytes of a file that is read once, and sent from memory
@@ -131,18 +130,11 @@ def push(graph: Graph, reference: Reference, files: Mapping[Path, str], progress
     old = editable(f"{repository}:{alias}", graph.catalog.current(repository, alias))
     present = files_of(old) if old is not None else Files()
     _require_room(reference, present, files)
-    publisher = graph.publisher
-    publisher.seen(repository, old.layers if old is not None else ())
-    blobs = _Blobs(graph, repository, progress)
-    descriptors = blobs.push(files)
-    try:
-        digest = publisher.edit(repository, alias, dict(descriptors))
-    except HTTPError as error:
-        if not names_unknown_blob(error):
-            raise
-        descriptors = blobs.push(files, anyway=True)  # the registry had lost what it said it has
-        digest = publisher.edit(repository, alias, dict(descriptors))
-    return Pushed(digest, descriptors)
+    graph.blobs.seen(repository, old.layers if old is not None else ())
+    digest = graph.publisher.files(repository, alias, lambda: _push_all(graph, repository, files, progress))
+    manifest = graph.catalog.manifest(repository, digest)
+    named = files_of(manifest).blobs if isinstance(manifest, Manifest) else {}
+    return Pushed(digest, {path: named[path] for path in files})
 
 
 def _require_room(reference: Reference, present: Files, files: Mapping[Path, str]) -> None:
@@ -161,51 +153,32 @@ def _require_room(reference: Reference, present: Files, files: Mapping[Path, str
         )
 
 
-class _Blobs:
-    """Pushes the blobs of files, each digest once."""
+def _push_all(graph: Graph, repository: str, files: Mapping[Path, str], progress: Progress) -> dict[Path, NewBytes]:
+    """Push the blobs of files; returns their bytes, in the order of the files.
 
-    def __init__(self, graph: Graph, repository: str, progress: Progress) -> None:
-        self._publisher = graph.publisher
-        self._repository = repository
-        self._progress = progress
-        self._flights: SingleFlight[str, None] = SingleFlight()
-        self._sent: set[str] = set()
+    :raises: the first error of any of them
+    """
+    pool = ThreadPoolExecutor(_BLOBS_AT_ONCE, "regfs-put")
+    try:
+        jobs = [pool.submit(_push, graph, repository, local, progress) for local in files.values()]
+        finished(jobs)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return dict(zip(files, (job.result() for job in jobs), strict=True))
 
-    def push(self, files: Mapping[Path, str], *, anyway: bool = False) -> dict[Path, Descriptor]:
-        """Push all of them; returns what names them, in their order.
 
-        :param anyway: also what the registry says it has
-        :raises: the first error of any of them
-        """
-        self._sent.clear()
-        pool = ThreadPoolExecutor(_BLOBS_AT_ONCE, "regfs-put")
-        try:
-            jobs = [pool.submit(self._push, path, local, anyway) for path, local in files.items()]
-            finished(jobs)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return dict(zip(files, (job.result() for job in jobs), strict=True))
-
-    def _push(self, path: Path, local: str, anyway: bool) -> Descriptor:
-        with _told(local):
-            file = LocalFile(local)
-        try:
-            with _told(local):
-                digest, content = file.read()
-            self._flights.do(digest, lambda: self._send(digest, content, anyway))
-        except HTTPError:
-            file.require_unchanged()  # a registry refuses bytes that are not those that were hashed
-            raise
-        finally:
-            file.close()
-        self._progress(file.size)
-        created = {CREATED: rfc3339(file.mtime_ns)}
-        return Descriptor(digest, file.size, media_type(path[-1]), created)
-
-    def _send(self, digest: str, content: bytes | Piece, anyway: bool) -> None:
-        if digest not in self._sent:
-            self._publisher.send(self._repository, digest, content, anyway=anyway)
-            self._sent.add(digest)
+def _push(graph: Graph, repository: str, local: str, progress: Progress) -> NewBytes:
+    with _told(local):
+        file = LocalFile(local)
+    try:
+        snapshot = graph.blobs.push(repository, file)
+    except HTTPError:
+        file.require_unchanged()  # a registry refuses bytes that are not those that were hashed
+        raise
+    finally:
+        file.close()
+    progress(file.size)
+    return NewBytes(snapshot.digest, snapshot.size, rfc3339(file.mtime_ns))
 
 
 class LocalFile:
@@ -229,19 +202,25 @@ class LocalFile:
         """Let go of it."""
         os.close(self._fd)
 
-    def read(self) -> tuple[str, bytes | Piece]:
-        """The digest, and the bytes; of a large file, where they are to be read again.
+    def snapshot(self) -> Snapshot:
+        """Hash the bytes; those of a small file are kept, those of a large one are read again to be sent.
 
-        :raises NotPossible: when it changed meanwhile
+        :raises NotPossible: when it cannot be read, or changed meanwhile
         """
         hasher = hashlib.sha256()
         content, kept = _Steady(self, self._fd, 0, self.size), []
-        for chunk in content:
-            hasher.update(chunk)
-            if self.size <= _AT_ONCE:
-                kept.append(chunk)
+        with _told(self._path):
+            for chunk in content:
+                hasher.update(chunk)
+                if self.size <= _AT_ONCE:
+                    kept.append(chunk)
         self.require_unchanged()
-        return "sha256:" + hasher.hexdigest(), content if self.size > _AT_ONCE else b"".join(kept)
+        body = content if self.size > _AT_ONCE else b"".join(kept)
+        return Snapshot("sha256:" + hasher.hexdigest(), self.size, 0, body)
+
+    def is_still(self, snapshot: Snapshot) -> bool:
+        """Whether nothing was changed: a file that was is not put at all."""
+        return True
 
     def require_unchanged(self) -> None:
         """Make sure that it is the file that was opened.

@@ -24,7 +24,6 @@ from regfs.mount.systemd import notify
 from regfs.mount.table import Register, mount_on, without_touching
 from regfs.observe.counters import Failures
 from regfs.observe.logs import log_file, log_to
-from regfs.observe.metrics import served
 from regfs.observe.report import answering, document
 from regfs.session import Graph, Options, Unusable
 from regfs.util.jobs import answered
@@ -241,6 +240,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         _check_device()
     try:
         graph = Graph(options)
+        filesystem = graph.filesystem
     except Unusable as error:
         raise MountFailed(str(error)) from None
 
@@ -255,7 +255,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         run = _run_kernel if options.speaks_protocol else _run_libfuse
         run(graph, options, mounted)
         notify(os.environ, "STOPPING=1")
-        left.append(graph.filesystem.shutdown())
+        left.append(filesystem.shutdown())
     counts = graph.activity.counts()
     log.info("%s is unmounted from %s: %d files were pushed, %d bytes of blobs received",
              options.reference, options.directory, counts.pushed, counts.received)  # fmt: skip
@@ -334,6 +334,8 @@ def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
 
     with ExitStack() as told:
         if options.metrics is not None:
+            from regfs.observe.metrics import served
+
             try:
                 told.enter_context(served(options.metrics, graph.activity, handles))
             except OSError as error:

@@ -1,4 +1,4 @@
-"""What a registry says an alias is: manifests, indexes and their descriptors, parsed, edited and built.
+"""What a registry says a tag is: manifests, indexes and their descriptors, parsed. :mod:`regfs.oci.edits` changes them.
 
 Pure: bytes in, frozen values or bytes out. A manifest comes from outside, so nothing in it is believed before it is
 checked; an entry that is not sane is left out and the good ones beside it stay.
@@ -41,6 +41,8 @@ MAX_BYTES = 4 * 1024 * 1024  # the limit of docker-registry 2.8.2, measured: one
 _MAX_SIZE = 2**63 - 1
 _MAX_DESCRIPTORS = 150_000
 _MAX_PARTS = 1_000_000  # objects, lists and members of JSON; 100,000 layers are 600,000
+_NOTHING: Mapping[str, Any] = {}  # one for all: a manifest has 100,000 descriptors, and few of them say anything more
+_KNOWN = frozenset({"mediaType", "digest", "size", "annotations", "platform"})
 
 
 class InvalidManifest(ValueError):
@@ -55,15 +57,24 @@ def digest_of(content: bytes, like: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class Platform:
-    """The system that a manifest in an index is for."""
+    """The system that a manifest in an index is for.
+
+    :param unknown: the other fields of its JSON object, such as ``os.version``
+    """
 
     os: str
     architecture: str
     variant: str = ""
+    unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
 
     def join(self, separator: str) -> str:
         """The name as ``os`` *separator* ``architecture`` and, where there is one, the variant."""
         return separator.join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """The platform as a descriptor holds it."""
+        document: dict[str, Any] = {"architecture": self.architecture, "os": self.os}
+        return document | ({"variant": self.variant} if self.variant else {}) | dict(self.unknown)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,8 @@ class Descriptor:
     """A pointer to content: its digest and what is known of it without fetching it.
 
     :param size: length of the content in bytes; -1 where the manifest does not say (schema 1)
+    :param unknown: the other fields of its JSON object, such as ``urls``, ``data``, ``artifactType``; and, under its
+        own name, what of ``annotations`` or ``platform`` is not as the specification has it
     """
 
     digest: str
@@ -78,6 +91,7 @@ class Descriptor:
     media_type: str = BLOB_MEDIA_TYPE
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __hash__(self) -> int:
         return hash((self.digest, self.size, self.title))  # files with the same bytes, as empty ones, are many
@@ -90,8 +104,12 @@ class Descriptor:
     def to_json(self) -> dict[str, Any]:
         """The descriptor as a manifest holds it."""
         document: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        document.update(self.unknown)
         if self.annotations:
-            document["annotations"] = dict(self.annotations)
+            odd = self.unknown.get("annotations")
+            document["annotations"] = {**(odd if isinstance(odd, dict) else {}), **self.annotations}
+        if self.platform is not None:
+            document["platform"] = self.platform.to_json()
         return document
 
 
@@ -226,7 +244,21 @@ def descriptor(value: object) -> Descriptor | None:
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
         return None
     media_type = _string(value.get("mediaType")) or BLOB_MEDIA_TYPE
-    return Descriptor(digest, size, media_type, _strings(value.get("annotations")), platform(value.get("platform")))
+    annotations, system = _strings(value.get("annotations")), platform(value.get("platform"))
+    return Descriptor(digest, size, media_type, annotations, system, _unknown(value, annotations, system))
+
+
+def _unknown(value: Mapping[str, Any], annotations: Mapping[str, str], system: Platform | None) -> Mapping[str, Any]:
+    """What a descriptor's JSON object has that no field of :class:`Descriptor` holds."""
+    found = {name: item for name, item in value.items() if name not in _KNOWN}
+    stated = value.get("annotations")
+    if isinstance(stated, dict) and len(stated) != len(annotations):
+        found["annotations"] = {name: item for name, item in stated.items() if name not in annotations}
+    elif stated is not None and not isinstance(stated, dict):
+        found["annotations"] = stated
+    if system is None and "platform" in value:
+        found["platform"] = value["platform"]
+    return found or _NOTHING
 
 
 def platform(value: object) -> Platform | None:
@@ -236,7 +268,10 @@ def platform(value: object) -> Platform | None:
     system, architecture = _string(value.get("os")), _string(value.get("architecture"))
     if not system or not architecture:
         return None
-    return Platform(system, architecture, _string(value.get("variant")) or "")
+    variant = _string(value.get("variant")) or ""
+    known = {"os", "architecture"} | ({"variant"} if variant else set())
+    unknown = {name: item for name, item in value.items() if name not in known}
+    return Platform(system, architecture, variant, unknown or _NOTHING)
 
 
 def _string(value: object) -> str | None:
@@ -245,23 +280,6 @@ def _string(value: object) -> str | None:
 
 def _strings(value: object) -> Mapping[str, str]:
     return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
-
-
-def new_artifact(created: str) -> bytes:
-    """A manifest without files: an OCI 1.1 artifact with the empty config.
-
-    :param created: when it was made, RFC 3339
-    """
-    return _dump(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "artifactType": ARTIFACT_TYPE,
-            "config": EMPTY_DESCRIPTOR.to_json(),
-            "layers": [],
-            "annotations": {CREATED: created},
-        }
-    )
 
 
 def schema2(layers: Iterable[tuple[str, int]]) -> str:
@@ -273,48 +291,3 @@ def schema2(layers: Iterable[tuple[str, int]]) -> str:
     config = {**items[0], "mediaType": DOCKER_CONFIG}
     document = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": config, "layers": items}
     return json.dumps(document, sort_keys=True)
-
-
-def edit_layers(content: bytes, remove: frozenset[Descriptor], add: Mapping[Descriptor, Descriptor | None]) -> bytes:
-    """Replace, add and remove layers of a manifest, leaving everything else as it is.
-
-    Config, annotations, unknown fields and the order of the other layers stay.
-
-    :param remove: layers to drop, compared whole
-    :param add: new layer → the layer whose place it takes, or None to put it at the end
-    :raises InvalidManifest: when *content* is not an editable manifest
-    """
-    document = load(content)
-    old = document.get("layers")
-    if old is not None and not isinstance(old, list):
-        raise InvalidManifest("its layers are not a list")
-    replacements: dict[Descriptor, Descriptor] = {}
-    last = []
-    for layer, place in add.items():
-        if place is None or place in replacements:
-            last.append(layer)
-        else:
-            replacements[place] = layer
-    layers = []
-    for item in old or []:
-        known = descriptor(item)
-        if known is not None and known in replacements:
-            layers.append(_renewed(item, replacements.pop(known)))
-        elif known is None or known not in remove:
-            layers.append(item)
-    layers += [layer.to_json() for layer in (*replacements.values(), *last)]
-    return _dump({**document, "layers": layers})
-
-
-def _renewed(item: dict[str, Any], layer: Descriptor) -> dict[str, Any]:
-    """*item* pointing at *layer*: its media type and foreign fields stay, what described the old bytes goes."""
-    renewed = {k: v for k, v in item.items() if k not in ("urls", "data")}
-    renewed.update(layer.to_json())
-    return renewed
-
-
-def _dump(document: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can only write as an escape
-        return json.dumps(document, separators=(",", ":")).encode()

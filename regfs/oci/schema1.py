@@ -10,10 +10,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from jwcrypto import jwk, jws
-from jwcrypto.common import JWException
+from typing import TYPE_CHECKING, Any
 
 from regfs.exceptions import (
     DXFDigestMismatchError,
@@ -24,6 +21,10 @@ from regfs.exceptions import (
 )
 from regfs.oci.manifest import SCHEMA1_SIGNED, Descriptor, InvalidManifest, Manifest, digest_of, load
 from regfs.oci.reference import is_digest
+
+# jwcrypto, and what it needs, takes longer to load than all of regfs: only a schema 1 manifest is worth that.
+if TYPE_CHECKING:
+    from jwcrypto import jwk
 
 _MAX_SIGNATURES = 16  # each is checked against the whole payload; docker makes one
 
@@ -100,6 +101,9 @@ def _signature(item: Mapping[str, Any]) -> _Signature:
 
 
 def _key(item: Mapping[str, Any]) -> jwk.JWK:
+    from jwcrypto import jwk
+    from jwcrypto.common import JWException
+
     if item["kty"] != "EC":
         raise DXFUnexpectedKeyTypeError(item["kty"], "EC")
     if item["crv"] != "P-256":
@@ -111,6 +115,9 @@ def _key(item: Mapping[str, Any]) -> jwk.JWK:
 
 
 def _verify(payload: bytes, signature: _Signature) -> None:
+    from jwcrypto import jws
+    from jwcrypto.common import JWException
+
     encoded = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
     token = {"payload": encoded, "protected": signature.protected, "signature": signature.value}
     verifier = jws.JWS()
@@ -142,6 +149,8 @@ def parse(content: bytes, digest: str | None) -> Manifest:
 
     :raises: as :func:`verified_layers`, but InvalidManifest for a wrong signature
     """
+    from jwcrypto import jws
+
     try:
         verified = verified_layers(content, digest)
     except jws.InvalidJWSSignature:

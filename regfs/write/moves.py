@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import errno
 
-from regfs.oci.manifest import Descriptor
+from regfs.oci.edits import Change
 from regfs.oci.target import Target
 from regfs.oci.titles import Files, Path
 from regfs.tree.node import Node, TagName
 from regfs.tree.tree import Tree
+from regfs.write.blobs import BlobPusher
 from regfs.write.open_files import Writings
-from regfs.write.publish import Publisher
+from regfs.write.tags import TagEditor
 
 
 class Moves:
     """Renames and removes files, directories inside tags, and tags; also those that are being written."""
 
-    def __init__(self, tree: Tree, publisher: Publisher, writings: Writings) -> None:
+    def __init__(self, tree: Tree, blobs: BlobPusher, tags: TagEditor, writings: Writings) -> None:
         self._tree = tree
-        self._publisher = publisher
+        self._blobs = blobs
+        self._tags = tags
         self._writings = writings
 
     def remove_file(self, path: Path) -> None:
@@ -36,7 +38,7 @@ class Moves:
             if node is not None:
                 place = node.removable()
                 _keep_directories(self._tree, path)
-                self._publisher.edit(place.repository, place.alias or "", {place.title: None})
+                self._tags.edit(place.repository, place.alias or "", {place.title: None})
             if writing is not None:
                 self._writings.abandon(writing)
 
@@ -50,7 +52,7 @@ class Moves:
         self._require_empty(path, node)
         tag = node.removable_tag()
         if tag is not None:
-            self._publisher.delete(tag.repository, tag.name)
+            self._tags.delete(tag.repository, tag.name)
         self._tree.made.remove(path)
 
     def rename(self, source: Path, goal: Path) -> None:
@@ -90,16 +92,16 @@ class Moves:
         if stored is None or target.alias is None:
             raise OSError(errno.EXDEV, "a blob cannot be moved out of its alias")
         _keep_directories(self._tree, source)
-        new: dict[Path, Descriptor | None] = {target.title: stored.descriptor}
-        old: dict[Path, Descriptor | None] = {place.title: None}
+        new: dict[Path, Change] = {target.title: stored.descriptor}
+        old: dict[Path, Change] = {place.title: None}
         if (place.repository, place.alias) == (target.repository, target.alias):
-            self._publisher.edit(target.repository, target.alias, new | old)
+            self._tags.edit(target.repository, target.alias, new | old)
             return
-        self._publisher.seen(place.repository, [stored.descriptor])
-        if not self._publisher.bring(target.repository, stored.descriptor.digest):
+        self._blobs.seen(place.repository, [stored.descriptor])
+        if not self._blobs.bring(target.repository, stored.descriptor.digest):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
-        self._publisher.edit(target.repository, target.alias, new)
-        self._publisher.edit(place.repository, place.alias or "", old)
+        self._tags.edit(target.repository, target.alias, new)
+        self._tags.edit(place.repository, place.alias or "", old)
 
     def _rename_directory(self, node: Node, source: Path, goal: Path) -> None:
         """Give a directory another name, and the files that are being written in it."""
@@ -109,7 +111,7 @@ class Moves:
         within = self._writings.within(source)
         if within and node.awaits_first_file and source[:-1] != goal[:-1]:
             raise OSError(errno.EBUSY, "a file in it is being written; whose it is was decided when it was made")
-        node.rename(_Renaming(self._tree, self._publisher, source, goal))
+        node.rename(_Renaming(self._tree, self._tags, source, goal))
         self._tree.made.move(source, goal)
         for path, writing in within:
             self._writings.rename(writing, goal + path, self._tree.target(goal + path))
@@ -129,9 +131,9 @@ class Moves:
 class _Renaming:
     """One rename of a directory, in the way that its node takes."""
 
-    def __init__(self, tree: Tree, publisher: Publisher, source: Path, goal: Path) -> None:
+    def __init__(self, tree: Tree, tags: TagEditor, source: Path, goal: Path) -> None:
         self._tree = tree
-        self._publisher = publisher
+        self._tags = tags
         self._source = source
         self._goal = goal
 
@@ -145,13 +147,13 @@ class _Renaming:
         if target is None or (tag.repository, tag.name) != (target.repository, target.alias):
             raise OSError(errno.EXDEV, "moved file by file")
         _keep_directories(self._tree, self._source)
-        edits: dict[Path, Descriptor | None] = {}
+        edits: dict[Path, Change] = {}
         for path, blob in files.blobs.items():
             if path[: len(prefix)] == prefix:
                 edits[path] = None
                 edits[target.title + path[len(prefix) :]] = blob
         if edits:
-            self._publisher.edit(tag.repository, tag.name, edits)
+            self._tags.edit(tag.repository, tag.name, edits)
         else:
             self._tree.made.add(self._goal)
 
@@ -168,7 +170,7 @@ class _Renaming:
         new = self._tree.parent(self._goal).tag_at(self._goal[-1])
         if new is None:
             raise OSError(errno.EXDEV, "moved file by file")
-        if not self._publisher.retag((tag.repository, tag.name), (new.repository, new.name)):
+        if not self._tags.rename((tag.repository, tag.name), (new.repository, new.name)):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
 
 

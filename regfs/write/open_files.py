@@ -21,8 +21,10 @@ from regfs.oci.titles import Path
 from regfs.tree.node import Node
 from regfs.tree.tree import Tree
 from regfs.util.single_flight import SingleFlight
+from regfs.write.blobs import BlobPusher
+from regfs.write.journal import Journal
 from regfs.write.publish import Publisher
-from regfs.write.staging import Journal, Staged
+from regfs.write.staging import Staged
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Writings:
         self,
         journal: Journal,
         publisher: Publisher,
+        blobs: BlobPusher,
         tree: Tree,
         adopting: BlobCache,
         activity: Activity,
@@ -62,6 +65,7 @@ class Writings:
         self.directory = journal.directory
         self._journal = journal
         self._publisher = publisher
+        self._blobs = blobs
         self._tree = tree
         self._cache = adopting
         self._lock = threading.Condition()  # of the two below, and of who is busy
@@ -101,7 +105,7 @@ class Writings:
         :param base: the blob that it is written over
         :raises OSError: when there is no room for it; EACCES when the registry is known to deny it
         """
-        self._publisher.require_allowed(target.repository)
+        self._blobs.require_allowed(target.repository)
         writing = Writing(self._journal.stage(target), parts, base, handles=1)
         with self._lock:
             other = self._writing.get(target)
@@ -133,7 +137,7 @@ class Writings:
         """Write bytes; returns how many."""
         self.copy_up(writing)
         count = writing.file.write(data, offset)
-        self._publisher.written(writing.file)
+        self._blobs.grown(writing.file.target.repository, writing.file)
         return count
 
     def copy_up(self, writing: Writing) -> None:
@@ -258,6 +262,7 @@ class Writings:
             log.error("%s %s: %s", "push", path, f"{told(error)}; {what}", extra={"errno": number})
         elif kept:
             log.error("%s was not pushed; %s", writing.file.target, what)
+        self._blobs.forget(writing.file)
         writing.file.close(self._cache.adopt)
 
     def _push_late(self, writing: Writing) -> Exception | None:

@@ -27,8 +27,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from regfs.fs import errnos
 from regfs.fs.remedies import REMEDIES
 from regfs.observe.counters import Activity
+from regfs.oci.target import Target
 from regfs.registry.http.upload import AHEAD_PIECE
-from regfs.write.staging import Journal, Pending, Target
+from regfs.write.journal import Journal, Pending
 from tests.gate import Gate
 from tests.logs import NOT_PUSHED, STALE
 from tests.registries import PASSWORD, USER, Registry

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from regfs.exceptions import DXFUnsupportedSchemaType
+from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, InvalidManifest
 from regfs.oci.reference import InvalidReference, parse_reference
@@ -60,7 +61,7 @@ def test_what_is_no_object_is_said_to_be_none() -> None:
     with pytest.raises(InvalidManifest, match=r"^not a manifest: JSONDecodeError$"):
         manifests.load(b"?")
     with pytest.raises(InvalidManifest, match=r"^its layers are not a list$"):
-        manifests.edit_layers(b'{"layers": {}}', frozenset(), {})
+        edits.edit_layers(b'{"layers": {}}', frozenset(), {})
 
 
 def test_schema_1_is_signed_or_not() -> None:
@@ -87,7 +88,7 @@ def test_an_index_has_everything_that_its_document_says() -> None:
 
 
 def test_a_new_artifact_is_what_the_image_specification_asks_for() -> None:
-    assert json.loads(manifests.new_artifact("2026-01-01T00:00:00Z")) == {
+    assert json.loads(edits.new_artifact("2026-01-01T00:00:00Z")) == {
         "schemaVersion": 2,
         "mediaType": manifests.OCI_MANIFEST,
         "artifactType": manifests.ARTIFACT_TYPE,
@@ -105,7 +106,7 @@ def test_a_schema_2_manifest_is_written_with_sorted_keys() -> None:
 
 
 def test_an_edit_writes_compact_json_in_utf_8() -> None:
-    edited = manifests.edit_layers('{"annotations": {"a": "é"}, "layers": []}'.encode(), frozenset(), {})
+    edited = edits.edit_layers('{"annotations": {"a": "é"}, "layers": []}'.encode(), frozenset(), {})
     assert edited == '{"annotations":{"a":"é"},"layers":[]}'.encode()
 
 

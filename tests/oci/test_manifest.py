@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regfs.exceptions import DXFUnsupportedSchemaType
+from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, InvalidManifest, Manifest, Platform
 
@@ -222,7 +223,7 @@ def test_parsing_any_bytes_gives_a_manifest_or_a_named_error(content: bytes) -> 
 
 
 def test_a_new_artifact_has_no_files_and_the_empty_config() -> None:
-    parsed = manifests.parse(manifests.new_artifact("2024-01-01T00:00:00Z"))
+    parsed = manifests.parse(edits.new_artifact("2024-01-01T00:00:00Z"))
     assert isinstance(parsed, Manifest)
     assert (parsed.layers, parsed.config, parsed.artifact_type, parsed.media_type) == (
         (),
@@ -233,7 +234,7 @@ def test_a_new_artifact_has_no_files_and_the_empty_config() -> None:
 
 
 def test_a_new_artifact_says_when_it_was_made() -> None:
-    parsed = manifests.parse(manifests.new_artifact("2024-01-01T00:00:00Z"))
+    parsed = manifests.parse(edits.new_artifact("2024-01-01T00:00:00Z"))
     assert parsed.annotations == {manifests.CREATED: "2024-01-01T00:00:00Z"}
 
 
@@ -253,62 +254,62 @@ def test_layers_of_the_same_bytes_do_not_collide_in_a_table() -> None:
 
 
 def test_an_added_layer_is_the_last() -> None:
-    edited = manifests.edit_layers(with_layers(layer(A)), frozenset(), {Descriptor(B, 2): None})
+    edited = edits.edit_layers(with_layers(layer(A)), frozenset(), {Descriptor(B, 2): None})
     assert layers_of(edited) == [Descriptor(A, 1), Descriptor(B, 2)]
 
 
 def test_a_layer_is_added_where_there_were_none() -> None:
     content = encoded({"schemaVersion": 2, "mediaType": manifests.OCI_MANIFEST, "layers": None})
-    assert layers_of(manifests.edit_layers(content, frozenset(), {Descriptor(B, 2): None})) == [Descriptor(B, 2)]
+    assert layers_of(edits.edit_layers(content, frozenset(), {Descriptor(B, 2): None})) == [Descriptor(B, 2)]
 
 
 def test_a_removed_layer_is_gone_and_the_order_of_the_others_stays() -> None:
     content = with_layers(layer(A, "a"), layer(B, "b"), layer(C, "c"))
     removed = layers_of(content)[1]
-    assert [x.title for x in layers_of(manifests.edit_layers(content, frozenset({removed}), {}))] == ["a", "c"]
+    assert [x.title for x in layers_of(edits.edit_layers(content, frozenset({removed}), {}))] == ["a", "c"]
 
 
 def test_of_two_layers_with_one_digest_only_the_named_one_is_removed() -> None:
     content = with_layers(layer(A, "one"), layer(A, "two"))
     removed = layers_of(content)[0]
-    assert [x.title for x in layers_of(manifests.edit_layers(content, frozenset({removed}), {}))] == ["two"]
+    assert [x.title for x in layers_of(edits.edit_layers(content, frozenset({removed}), {}))] == ["two"]
 
 
 def test_a_replaced_layer_keeps_its_place() -> None:
     content = with_layers(layer(A, "a"), layer(B, "b"))
     old = layers_of(content)[0]
     new = Descriptor(C, 3, annotations={manifests.TITLE: "a"})
-    assert layers_of(manifests.edit_layers(content, frozenset(), {new: old}))[0] == new
+    assert layers_of(edits.edit_layers(content, frozenset(), {new: old}))[0] == new
 
 
 def test_a_replaced_layer_keeps_foreign_fields_and_loses_what_described_the_old_bytes() -> None:
     content = with_layers(layer(A, "a", **{"x-foreign": 1, "data": "YQ==", "urls": ["http://x"]}))
-    edited = manifests.edit_layers(content, frozenset(), {Descriptor(C, 3): layers_of(content)[0]})
+    edited = edits.edit_layers(content, frozenset(), {Descriptor(C, 3): layers_of(content)[0]})
     (item,) = json.loads(edited)["layers"]
     assert (item["x-foreign"], "data" in item, "urls" in item) == (1, False, False)
 
 
 def test_a_layer_to_replace_that_is_not_there_is_added() -> None:
-    edited = manifests.edit_layers(with_layers(), frozenset(), {Descriptor(C, 3): Descriptor(A, 1)})
+    edited = edits.edit_layers(with_layers(), frozenset(), {Descriptor(C, 3): Descriptor(A, 1)})
     assert layers_of(edited) == [Descriptor(C, 3)]
 
 
 def test_two_layers_for_one_place_are_both_kept() -> None:
     content = with_layers(layer(A))
     place = layers_of(content)[0]
-    edited = manifests.edit_layers(content, frozenset(), {Descriptor(B, 2): place, Descriptor(C, 3): place})
+    edited = edits.edit_layers(content, frozenset(), {Descriptor(B, 2): place, Descriptor(C, 3): place})
     assert sorted(x.digest for x in layers_of(edited)) == sorted([B, C])
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b'{"layers": {}}', b'{"layers": 3}'])
 def test_what_is_no_manifest_is_not_edited(content: bytes) -> None:
     with pytest.raises(InvalidManifest):
-        manifests.edit_layers(content, frozenset(), {})
+        edits.edit_layers(content, frozenset(), {})
 
 
 def test_text_that_is_not_unicode_survives_an_edit() -> None:
     content = with_layers(annotations={"lone surrogate": "\ud800"})
-    edited = manifests.edit_layers(content, frozenset(), {})
+    edited = edits.edit_layers(content, frozenset(), {})
     assert json.loads(edited)["annotations"] == {"lone surrogate": "\ud800"}
 
 
@@ -320,7 +321,7 @@ def test_an_edit_keeps_everything_that_it_does_not_own(
     known = list(manifests.descriptors(document.get("layers")))
     removed = data.draw(st.frozensets(st.sampled_from(known))) if known else frozenset()
     try:
-        edited = json.loads(manifests.edit_layers(content, removed, dict.fromkeys(new)))
+        edited = json.loads(edits.edit_layers(content, removed, dict.fromkeys(new)))
     except InvalidManifest:
         assert not isinstance(document.get("layers", []), list | None)
         return

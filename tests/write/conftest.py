@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from regfs.write.staging import Journal, Staged, Target
+from regfs.oci.target import Target
+from regfs.write.journal import Journal
+from regfs.write.staging import Staged
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 
@@ -94,7 +96,7 @@ def names(directory: Path) -> list[str]:
 def another_process(directory: Path, code: str) -> Iterator[subprocess.Popen[str]]:
     """A process that has done something with ``journal`` and waits; it is killed at the end, if not before."""
     program = (
-        "import sys; from pathlib import Path; from regfs.write.staging import *\n"
+        "import sys; from pathlib import Path; from regfs.write.journal import *\n"
         f"journal = Journal(Path(sys.argv[1]), {HOST!r})\n"
         f"target = Target('some/repository', 'v1', ('plots', 'may.png'))\n{code}\nprint('done', flush=True)\n"
         "sys.stdin.read()"

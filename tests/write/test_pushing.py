@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 import requests
 
+from regfs.oci.manifest import Descriptor
+from regfs.oci.target import Target
 from regfs.registry.http.remote import Remote
 from regfs.registry.http.transport import PooledTransport
 from regfs.registry.http.upload import AHEAD_PIECE, UploadAhead
-from regfs.write.staging import CutShort, Journal, Piece, Staged, Target
+from regfs.write.ahead import AheadUploads
+from regfs.write.blobs import BlobPusher
+from regfs.write.content import CutShort, Piece, Snapshot
+from regfs.write.journal import Journal
+from regfs.write.staging import Staged
 from tests.contents import MIB
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign, digest_of
@@ -65,9 +71,37 @@ def has(registry: Foreign, repository: str, content: bytes) -> bool:
         return False
 
 
-def unknown(digest: str) -> bool:
-    """The repository does not have a digest."""
-    return False
+def pushed(file: Staged, remote: Remote) -> Snapshot:
+    """Push a file to a registry of which nothing is known."""
+    return BlobPusher(remote, AheadUploads(remote.upload_ahead)).push(file.target.repository, file)
+
+
+class Changing:
+    """A file that is changed between its hashing and its sending.
+
+    :param change: what is done then, the first time
+    """
+
+    def __init__(self, file: Staged, change: Callable[[], object]) -> None:
+        self.file = file
+        self.change = change
+        self.digests: list[str] = []  # of what was to be sent
+
+    def snapshot(self) -> Snapshot:
+        """Hash the bytes, then change them."""
+        taken = self.file.snapshot()
+        if not self.digests:
+            self.change()
+        self.digests.append(taken.digest)
+        return taken
+
+    def is_still(self, snapshot: Snapshot) -> bool:
+        """Whether nothing was changed since."""
+        return self.file.is_still(snapshot)
+
+    def pushed(self, remote: Remote) -> Snapshot:
+        """Push it."""
+        return BlobPusher(remote, AheadUploads(remote.upload_ahead)).push(self.file.target.repository, self)
 
 
 def sent(proxy: Server, method: str) -> list[int]:
@@ -78,16 +112,32 @@ def sent(proxy: Server, method: str) -> list[int]:
 def test_a_push_makes_the_bytes_a_blob(staged: Staged, remote: Remote, registry_has: Foreign, target: Target) -> None:
     content = os.urandom(3 * MIB + 7)
     staged.write(content, 0)
-    assert staged.push(remote, unknown) == (digest_of(content), len(content), staged.version)
+    snapshot = pushed(staged, remote)
+    assert (snapshot.digest, snapshot.size, snapshot.version) == (digest_of(content), len(content), staged.version)
     assert has(registry_has, target.repository, content)
     assert staged.sent == len(content)
 
 
 def test_what_the_registry_has_is_not_sent(staged: Staged, remote: Remote, proxy: Server) -> None:
-    asked: list[str] = []
+    pusher, asked = BlobPusher(remote, AheadUploads(remote.upload_ahead)), list[str]()
     staged.write(b"bytes", 0)
-    digest, size, _ = staged.push(remote, lambda digest: not asked.append(digest))
-    assert (digest, size, asked, proxy.requests) == (digest_of(b"bytes"), 5, [digest], [])
+    pusher.seen(staged.target.repository, [Descriptor(digest_of(b"bytes"), 5)])
+    snapshot = pusher.push(staged.target.repository, staged, lambda digest: not asked.append(digest))
+    assert (snapshot.digest, snapshot.size, asked, proxy.requests) == (digest_of(b"bytes"), 5, [], [])
+    assert staged.sent == 0
+
+
+def test_a_small_file_that_is_likely_there_is_asked_for(
+    staged: Staged, remote: Remote, proxy: Server, registry_has: Foreign, target: Target
+) -> None:
+    registry_has.push(target.repository, b"bytes")
+    staged.write(b"bytes", 0)
+    asked: list[str] = []
+    snapshot = BlobPusher(remote, AheadUploads(remote.upload_ahead)).push(
+        target.repository, staged, lambda digest: not asked.append(digest)
+    )
+    assert (snapshot.digest, asked) == (digest_of(b"bytes"), [digest_of(b"bytes")])
+    assert [request.method for request in proxy.requests] == ["HEAD"]
     assert staged.sent == 0
 
 
@@ -97,10 +147,10 @@ def test_a_file_of_the_journal_is_pushed_after_all(
     write_down(journal, b"some bytes", target)
     (pending,) = journal.pending()
     file = journal.again(pending)
-    digest, size, version = file.push(remote, unknown)
-    assert (digest, size) == (digest_of(b"some bytes"), 10)
+    snapshot = pushed(file, remote)
+    assert (snapshot.digest, snapshot.size) == (digest_of(b"some bytes"), 10)
     assert has(registry_has, target.repository, b"some bytes")
-    file.clean(version, digest)
+    file.clean(snapshot)
     file.close()
     assert list(journal.directory.iterdir()) == []
 
@@ -109,16 +159,10 @@ def test_what_is_appended_during_a_push_is_pushed_with_it(
     staged: Staged, remote: Remote, registry_has: Foreign, target: Target
 ) -> None:
     staged.write(b"some bytes", 0)
-    asked: list[str] = []
-
-    def meanwhile(digest: str) -> bool:
-        if not asked:
-            staged.write(b" more", 10)
-        asked.append(digest)
-        return False
-
-    assert staged.push(remote, meanwhile) == (digest_of(b"some bytes more"), 15, staged.version)
-    assert asked == [digest_of(b"some bytes"), digest_of(b"some bytes more")]
+    changing = Changing(staged, lambda: staged.write(b" more", 10))
+    snapshot = changing.pushed(remote)
+    assert (snapshot.digest, snapshot.size, snapshot.version) == (digest_of(b"some bytes more"), 15, staged.version)
+    assert changing.digests == [digest_of(b"some bytes"), digest_of(b"some bytes more")]
     assert has(registry_has, target.repository, b"some bytes more")
 
 
@@ -130,18 +174,13 @@ def test_what_is_changed_during_a_push_is_no_error(
     content = os.urandom(size)
     expected = {"written over": b"other" + content[5:], "cut": content[: size - 5], "emptied": b""}[change]
     staged.write(content, 0)
-    asked: list[str] = []
-
-    def meanwhile(digest: str) -> bool:
-        if not asked and change == "written over":
-            staged.write(b"other", 0)
-        elif not asked:
-            staged.truncate(len(expected))
-        asked.append(digest)
-        return False
-
-    assert staged.push(direct, meanwhile) == (digest_of(expected), len(expected), staged.version)
-    assert asked == [digest_of(content), digest_of(expected)]
+    changing = Changing(
+        staged,
+        lambda: staged.write(b"other", 0) if change == "written over" else staged.truncate(len(expected)),
+    )
+    snapshot = changing.pushed(direct)
+    assert (snapshot.digest, snapshot.size, snapshot.version) == (digest_of(expected), len(expected), staged.version)
+    assert changing.digests == [digest_of(content), digest_of(expected)]
     assert has(registry_has, target.repository, expected)
 
 
@@ -151,7 +190,7 @@ def test_a_file_that_was_cut_by_somebody_else_is_an_error_at_once(
     staged.write(bytes(3 * MIB), 0)
     data = next(journal.directory.glob("*/data"))
     with pytest.raises(CutShort, match=r"^the file was cut short while it was sent$"):
-        staged.push(direct, lambda digest: bool(os.truncate(data, MIB)))
+        Changing(staged, lambda: os.truncate(data, MIB)).pushed(direct)
     assert staged.is_dirty
 
 
@@ -168,7 +207,7 @@ def test_bytes_that_changed_on_the_way_are_refused(staged: Staged, plain: Regist
         remote = Remote(proxy.host, True, PooledTransport())
         staged.write(b"some bytes", 0)
         with pytest.raises(requests.HTTPError):
-            staged.push(remote, unknown)
+            pushed(staged, remote)
         remote.close()
     assert len(spoilt) == 1
     assert staged.is_dirty
@@ -181,6 +220,8 @@ class Ahead:
         self.file = file
         self.remote = remote
         self.begun: list[str] = []
+        self.uploads = AheadUploads(self._begin)
+        self.pusher = BlobPusher(remote, self.uploads)
 
     def write(self, content: bytes, offset: int) -> bool:
         """Write; returns whether something was sent then."""
@@ -189,13 +230,20 @@ class Ahead:
 
     def send(self) -> bool:
         """Send what there is to send; returns whether there was something."""
-        send = self.file.sending_ahead(lambda repository: self.begun.append(repository) or self._begin(repository))
+        send = self.uploads.sending(self.file.target.repository, self.file)
         if send is not None:
             send()
         return send is not None
 
     def _begin(self, repository: str) -> UploadAhead:
+        self.begun.append(repository)
         return self.remote.upload_ahead(repository)
+
+    def pushed(self, likely: bool = False) -> Snapshot:
+        """Push the file, to a repository that has it already when that is *likely*."""
+        if likely:
+            self.pusher.seen(self.file.target.repository, [Descriptor(self.file.snapshot().digest, self.file.size)])
+        return self.pusher.push(self.file.target.repository, self.file)
 
 
 @pytest.fixture
@@ -214,7 +262,8 @@ def test_a_large_file_is_sent_while_it_is_written(
     assert ahead.write(CONTENT[AHEAD_PIECE - 1 : AHEAD_PIECE], AHEAD_PIECE - 1)
     assert (sent(proxy, "PATCH"), staged.sent) == ([AHEAD_PIECE], AHEAD_PIECE)
     assert not ahead.write(CONTENT[AHEAD_PIECE:], AHEAD_PIECE)
-    assert staged.push(remote, unknown)[:2] == (digest_of(CONTENT), len(CONTENT))
+    snapshot = ahead.pushed()
+    assert (snapshot.digest, snapshot.size) == (digest_of(CONTENT), len(CONTENT))
     assert ahead.begun == [target.repository]
     assert sent(proxy, "PATCH") == [AHEAD_PIECE, 4 * MIB]
     assert sent(proxy, "PUT") == [0]
@@ -244,7 +293,8 @@ def test_what_was_sent_and_is_no_longer_so_is_cancelled(
     else:
         staged.fill(lambda buffer, offset: 0)
     assert not ahead.send()
-    assert staged.push(remote, unknown)[:2] == (digest_of(expected), len(expected))
+    snapshot = ahead.pushed()
+    assert (snapshot.digest, snapshot.size) == (digest_of(expected), len(expected))
     assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([0], [len(expected)])
     assert has(registry_has, target.repository, expected)
 
@@ -254,7 +304,7 @@ def test_another_name_in_the_same_repository_cancels_nothing(
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.aim(Target(target.repository, "v2", ("other.bin",)))
-    staged.push(remote, unknown)
+    ahead.pushed()
     assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([], [0])
 
 
@@ -264,7 +314,7 @@ def test_a_file_that_is_not_cut_shorter_is_not_cancelled(
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.truncate(len(CONTENT) + more)
-    assert staged.push(remote, unknown)[0] == digest_of(CONTENT + bytes(more))
+    assert ahead.pushed().digest == digest_of(CONTENT + bytes(more))
     assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([], [0])
 
 
@@ -278,21 +328,23 @@ def test_what_the_repository_has_after_all_is_cancelled(
     staged: Staged, ahead: Ahead, remote: Remote, proxy: Server
 ) -> None:
     assert ahead.write(CONTENT, 0)
-    staged.push(remote, lambda digest: True)
+    ahead.pushed(likely=True)
     assert (sent(proxy, "DELETE"), sent(proxy, "PUT")) == ([0], [])
     assert not ahead.write(CONTENT, len(CONTENT))
 
 
 def test_a_file_that_is_let_go_of_is_cancelled(journal: Journal, target: Target, remote: Remote, proxy: Server) -> None:
     file = journal.stage(target)
-    assert Ahead(file, remote).write(CONTENT, 0)
+    ahead = Ahead(file, remote)
+    assert ahead.write(CONTENT, 0)
+    ahead.pusher.forget(file)
     file.close()
     assert sent(proxy, "DELETE") == [0]
 
 
 def test_a_pushed_file_that_grows_is_not_sent_ahead_again(staged: Staged, ahead: Ahead, remote: Remote) -> None:
     assert ahead.write(CONTENT, 0)
-    staged.push(remote, unknown)
+    ahead.pushed()
     assert not ahead.write(CONTENT, len(CONTENT))
 
 
@@ -321,8 +373,9 @@ def test_a_file_of_the_journal_is_not_sent_ahead(journal: Journal, target: Targe
     write_down(journal, b"some bytes", target)
     (pending,) = journal.pending()
     file = journal.again(pending)
-    file.push(remote, lambda digest: True)
-    assert not Ahead(file, remote).write(CONTENT, 10)
+    ahead = Ahead(file, remote)
+    ahead.pushed(likely=True)
+    assert not ahead.write(CONTENT, 10)
     file.close()
 
 

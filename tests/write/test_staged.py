@@ -16,21 +16,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.transport import PooledTransport
-from regfs.write.staging import Journal, Staged, Target
+from regfs.oci.target import Target
+from regfs.write.content import Snapshot
+from regfs.write.journal import Journal
+from regfs.write.staging import Staged
 from tests.contents import MIB
 from tests.write.conftest import HOST, TARGET, contents, names, take_all_files
 
 ELSEWHERE = Target("another/repository", "v2", ("june.png",))
-
-
-@pytest.fixture(scope="module")
-def nowhere() -> Iterator[Remote]:
-    """A registry that nobody can reach."""
-    made = Remote("localhost:1", True, PooledTransport())
-    yield made
-    made.close()
 
 
 def digest_of(content: bytes) -> str:
@@ -38,9 +31,9 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def pushed(file: Staged, nowhere: Remote) -> tuple[str, int, int]:
-    """What a push says of a file whose bytes the registry has already."""
-    return file.push(nowhere, lambda digest: True)
+def described(snapshot: Snapshot) -> tuple[str, int, int]:
+    """The digest, the size and the version of a snapshot."""
+    return snapshot.digest, snapshot.size, snapshot.version
 
 
 def content_of(file: Staged) -> bytes:
@@ -101,7 +94,7 @@ def test_a_file_that_nothing_was_done_to_leaves_nothing(journal: Journal, direct
     assert names(directory) == []
 
 
-def test_taking_bytes_over_is_no_change(staged: Staged, nowhere: Remote) -> None:
+def test_taking_bytes_over_is_no_change(staged: Staged) -> None:
     content = os.urandom(2 * MIB + 77)
 
     def read_into(buffer: memoryview, offset: int) -> int:
@@ -112,75 +105,73 @@ def test_taking_bytes_over_is_no_change(staged: Staged, nowhere: Remote) -> None
     staged.fill(read_into)
     assert (staged.is_dirty, staged.version, staged.size) == (False, 0, len(content))
     assert content_of(staged) == content
-    assert pushed(staged, nowhere)[0] == digest_of(content)
+    assert staged.snapshot().digest == digest_of(content)
 
 
-def test_what_is_pushed_is_clean_and_leaves_nothing(journal: Journal, directory: Path, nowhere: Remote) -> None:
+def test_what_is_pushed_is_clean_and_leaves_nothing(journal: Journal, directory: Path) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, size, version = pushed(file, nowhere)
-    assert (digest, size, version) == (digest_of(b"bytes"), 5, file.version)
+    snapshot = file.snapshot()
+    assert described(snapshot) == (digest_of(b"bytes"), 5, file.version)
     assert file.is_dirty  # it has no name yet
     assert len(list(directory.glob("*/meant.json"))) == 1
-    file.clean(version, digest)
-    assert (file.is_dirty, file.digest, file.is_untouched) == (False, digest, False)
+    file.clean(snapshot)
+    assert (file.is_dirty, file.digest, file.is_untouched) == (False, snapshot.digest, False)
     assert list(directory.glob("*/meant.json")) == []
     file.close()
     assert names(directory) == []
 
 
-def test_what_was_written_since_the_push_stays_in_the_journal(journal: Journal, nowhere: Remote) -> None:
+def test_what_was_written_since_the_push_stays_in_the_journal(journal: Journal) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, _, version = pushed(file, nowhere)
+    snapshot = file.snapshot()
     file.write(b"other", 0)
-    file.clean(version, digest)
+    file.clean(snapshot)
     assert file.is_dirty
     file.close()
     assert contents(journal) == [b"other"]
 
 
-def test_what_is_written_after_the_push_stays_in_the_journal(journal: Journal, nowhere: Remote) -> None:
+def test_what_is_written_after_the_push_stays_in_the_journal(journal: Journal) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, _, version = pushed(file, nowhere)
-    file.clean(version, digest)
+    snapshot = file.snapshot()
+    file.clean(snapshot)
     file.write(b"other", 0)
     file.close()
     assert contents(journal) == [b"other"]
 
 
-def test_an_older_push_that_ends_later_does_not_undo_the_newer_one(
-    journal: Journal, directory: Path, nowhere: Remote
-) -> None:
+def test_an_older_push_that_ends_later_does_not_undo_the_newer_one(journal: Journal, directory: Path) -> None:
     file = journal.stage(TARGET)
     file.write(b"older", 0)
-    older, _, first = pushed(file, nowhere)
+    older = file.snapshot()
     file.write(b"newer", 0)
-    newer, _, second = pushed(file, nowhere)
-    file.clean(second, newer)
-    file.clean(first, older)
-    assert (file.is_dirty, file.digest) == (False, newer)
+    newer = file.snapshot()
+    file.clean(newer)
+    file.clean(older)
+    assert (file.is_dirty, file.digest) == (False, newer.digest)
     file.close()
     assert names(directory) == []
 
 
-def test_a_pushed_file_is_given_to_who_adopts_it(journal: Journal, directory: Path, nowhere: Remote) -> None:
+def test_a_pushed_file_is_given_to_who_adopts_it(journal: Journal, directory: Path) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, _, version = pushed(file, nowhere)
-    file.clean(version, digest)
+    snapshot = file.snapshot()
+    file.clean(snapshot)
     adopted = {}
     file.close(lambda digest, path: adopted.update({digest: path.read_bytes()}))
     assert adopted == {digest_of(b"bytes"): b"bytes"}
     assert names(directory) == []
 
 
-def test_a_file_that_the_registry_does_not_have_is_given_to_nobody(journal: Journal, nowhere: Remote) -> None:
+def test_a_file_that_the_registry_does_not_have_is_given_to_nobody(journal: Journal) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, _, version = pushed(file, nowhere)
-    file.clean(version, digest)
+    snapshot = file.snapshot()
+    file.clean(snapshot)
     file.write(b"other", 0)
     untouched = journal.stage(TARGET)
     adopted: list[str] = []
@@ -189,11 +180,11 @@ def test_a_file_that_the_registry_does_not_have_is_given_to_nobody(journal: Jour
     assert adopted == []
 
 
-def test_a_file_that_nobody_wants_leaves_nothing(journal: Journal, directory: Path, nowhere: Remote) -> None:
+def test_a_file_that_nobody_wants_leaves_nothing(journal: Journal, directory: Path) -> None:
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, _, version = pushed(file, nowhere)
-    file.clean(version, digest)
+    snapshot = file.snapshot()
+    file.clean(snapshot)
     file.write(b"other", 0)
     file.discard()
     file.discard()
@@ -256,26 +247,26 @@ def broken(journal: Journal) -> Staged:
     return file
 
 
-def test_a_file_of_which_a_write_failed_is_not_kept(disk: Path, nowhere: Remote) -> None:
+def test_a_file_of_which_a_write_failed_is_not_kept(disk: Path) -> None:
     journal = Journal(disk / "journal", HOST)
     file = broken(journal)
     assert file.is_broken
     assert 3 * MIB < file.size <= 4 * MIB
     assert list(journal.directory.glob("*/meant.json")) == []
     with pytest.raises(OSError, match="not published, a write failed: No space left on device") as caught:
-        pushed(file, nowhere)
+        file.snapshot()
     assert caught.value.errno == errno.ENOSPC
     adopted: list[str] = []
     file.close(lambda digest, path: adopted.append(digest))
     assert (names(journal.directory), adopted) == ([], [])
 
 
-def test_a_file_that_was_pushed_and_then_broken_is_not_adopted(disk: Path, nowhere: Remote) -> None:
+def test_a_file_that_was_pushed_and_then_broken_is_not_adopted(disk: Path) -> None:
     journal = Journal(disk / "journal", HOST)
     file = journal.stage(TARGET)
     file.write(b"bytes", 0)
-    digest, _, version = pushed(file, nowhere)
-    file.clean(version, digest)
+    snapshot = file.snapshot()
+    file.clean(snapshot)
     with pytest.raises(OSError, match="No space left"):
         file.fill(lambda buffer, offset: len(buffer))
     assert (file.is_broken, file.is_dirty) == (True, False)
@@ -298,13 +289,13 @@ def test_a_broken_file_is_not_written_down_again_by_what_follows(disk: Path) -> 
     assert names(journal.directory) == []
 
 
-def test_a_broken_file_that_is_begun_again_is_whole(disk: Path, nowhere: Remote) -> None:
+def test_a_broken_file_that_is_begun_again_is_whole(disk: Path) -> None:
     journal = Journal(disk / "journal", HOST)
     file = broken(journal)
     file.truncate(0)
     file.write(b"bytes", 0)
     assert not file.is_broken
-    assert pushed(file, nowhere)[0] == digest_of(b"bytes")
+    assert file.snapshot().digest == digest_of(b"bytes")
     file.close()
     assert contents(journal) == [b"bytes"]
 
@@ -337,17 +328,15 @@ STEPS = st.lists(
 
 @settings(max_examples=100)
 @given(steps=STEPS)
-def test_the_digest_is_that_of_the_bytes_however_they_were_written(
-    nowhere: Remote, steps: list[tuple[str, int, bytes]]
-) -> None:
+def test_the_digest_is_that_of_the_bytes_however_they_were_written(steps: list[tuple[str, int, bytes]]) -> None:
     model = bytearray()
     with tempfile.TemporaryDirectory() as directory:
         file = Journal(Path(directory) / "journal", HOST).stage(TARGET)
         for verb, place, data in [*steps, ("push", 0, b"")]:
             if verb == "push":
-                digest, size, version = pushed(file, nowhere)
-                assert (digest, size, version) == (digest_of(model), len(model), file.version)
-                file.clean(version, digest)
+                snapshot = file.snapshot()
+                assert described(snapshot) == (digest_of(model), len(model), file.version)
+                file.clean(snapshot)
             elif verb == "truncate":
                 file.truncate(place)
                 model[place:] = bytes(max(0, place - len(model)))
@@ -370,11 +359,11 @@ def _read(content: bytes, buffer: memoryview, offset: int) -> int:
     return len(piece)
 
 
-def test_a_large_file_is_hashed_whole(staged: Staged, nowhere: Remote) -> None:
+def test_a_large_file_is_hashed_whole(staged: Staged) -> None:
     content = os.urandom(3 * MIB + 5)
     staged.write(content[MIB:], MIB)
     staged.write(content[:MIB], 0)
-    assert pushed(staged, nowhere)[:2] == (digest_of(content), len(content))
+    assert described(staged.snapshot())[:2] == (digest_of(content), len(content))
 
 
 @pytest.fixture
@@ -387,7 +376,7 @@ def hasty() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_version_has_every_write_that_it_counts(staged: Staged, nowhere: Remote) -> None:
+def test_a_version_has_every_write_that_it_counts(staged: Staged) -> None:
     def write() -> None:
         for number in range(3000):
             staged.write(b"x" * 10, number * 10)
@@ -395,6 +384,6 @@ def test_a_version_has_every_write_that_it_counts(staged: Staged, nowhere: Remot
     writer = threading.Thread(target=write)
     writer.start()
     while writer.is_alive():
-        digest, size, version = pushed(staged, nowhere)
+        digest, size, version = described(staged.snapshot())
         assert (digest, size) == (digest_of(b"x" * 10 * version), 10 * version)
     writer.join()

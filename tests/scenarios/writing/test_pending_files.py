@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regfs.write.staging import Journal, Target
+from regfs.oci.target import Target
+from regfs.write.journal import Journal
 
 FILES = 3000
 TARGET = Target("a", "v1", ("file",))
 LOOKING = """
 import sys
 from pathlib import Path
-from regfs.write.staging import Journal
+from regfs.write.journal import Journal
 told = False
 while True:
     list(Journal(Path(sys.argv[1]), "localhost").pending())
