@@ -15,9 +15,10 @@ from functools import partial
 
 from regfs.exceptions import DXFDigestMismatchError
 from regfs.fs.handles import Handle, HandleTable
+from regfs.fs.paths import split
 from regfs.oci.edits import rfc3339
 from regfs.oci.manifest import CREATED
-from regfs.oci.titles import MAX_NAME, Path
+from regfs.oci.titles import Path
 from regfs.registry.http.pooled import UnexpectedAnswer
 from regfs.registry.http.transport import HTTPError, TransferCut
 from regfs.tree.attributes import Attributes, Kind
@@ -61,7 +62,7 @@ class Filesystem:
 
         :raises OSError: ENOENT when nothing is there
         """
-        parts = _split(path)
+        parts = split(path)
         writing = self._writings.at(parts)
         return self._resolve(parts).attributes() if writing is None else self._now(writing)
 
@@ -94,18 +95,18 @@ class Filesystem:
 
         :raises OSError: ENOENT; EINVAL for what is none
         """
-        return self._resolve(_split(path)).readlink()
+        return self._resolve(split(path)).readlink()
 
     def opendir(self, path: str) -> None:
         """Make sure that there is something to list.
 
         :raises OSError: ENOENT for a directory that is only there because no catalog says that it is not
         """
-        self._resolve(_split(path)).require_listable()
+        self._resolve(split(path)).require_listable()
 
     def readdir(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """Yield the names in a directory, with what stat says of each."""
-        parts = _split(path)
+        parts = split(path)
         children = self._resolve(parts).children()
         writing = self._writings.below(parts)
         for name, child in children:
@@ -116,7 +117,7 @@ class Filesystem:
 
     def xattrs(self, path: str) -> Mapping[str, bytes]:
         """Return the extended attributes of a file, or of a tag: digests, types, annotations."""
-        parts = _split(path)
+        parts = split(path)
         writing = self._writings.at(parts)
         if writing is not None and (writing.file.is_dirty or self._tree.resolve(parts) is None):
             return {}
@@ -134,7 +135,7 @@ class Filesystem:
         :param closes_first: whether its program closes a descriptor, of which it has a duplicate, before it writes
         :raises OSError: ENOENT, EISDIR; EROFS or EPERM when it cannot be written
         """
-        parts = _split(path)
+        parts = split(path)
         if flags & _WRITING:
             return self._open_for_writing(parts, bool(flags & os.O_TRUNC), closes_first)
         writing = self._writings.hold(parts)
@@ -169,7 +170,7 @@ class Filesystem:
 
         :param closes_first: as for :meth:`open`
         """
-        parts = _split(path)
+        parts = split(path)
         self._require_writable()
         if self._writings.at(parts) is not None or self._tree.resolve(parts) is not None:
             return self._open_for_writing(parts, True, closes_first)
@@ -203,7 +204,7 @@ class Filesystem:
         if handle is not None:
             self._writings.truncate(self._open.written(handle), size)
             return
-        written = self._writings.at(_split(path)) is not None
+        written = self._writings.at(split(path)) is not None
         handle = self.open(path, os.O_WRONLY)
         try:
             self._writings.truncate(self._open.written(handle), size)
@@ -251,7 +252,7 @@ class Filesystem:
 
         :raises OSError: EEXIST; EROFS in what is immutable; EINVAL for a name that a registry cannot have
         """
-        parts = _split(path)
+        parts = split(path)
         self._require_writable()
         if self._writings.at(parts) is not None or self._tree.resolve(parts) is not None:
             raise OSError(errno.EEXIST, "exists")
@@ -261,7 +262,7 @@ class Filesystem:
     def unlink(self, path: str) -> None:
         """Remove a file from its tag. Handles that have it open keep it."""
         self._require_writable()
-        self._moves.remove_file(_split(path))
+        self._moves.remove_file(split(path))
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory; of a tag without files, the tag, and no other of the same manifest.
@@ -269,7 +270,7 @@ class Filesystem:
         :raises OSError: ENOTEMPTY; EPERM for a repository, which no registry can remove
         """
         self._require_writable()
-        self._moves.remove_directory(_split(path))
+        self._moves.remove_directory(split(path))
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in its tag or in another one; no bytes move where the registry can mount.
@@ -277,13 +278,13 @@ class Filesystem:
         :raises OSError: EXDEV for what has to be copied instead
         """
         self._require_writable()
-        source, goal = _split(old), _split(new)
+        source, goal = split(old), split(new)
         if source != goal:
             self._moves.rename(source, goal)
 
     def utimens(self, path: str, mtime_ns: int) -> None:
         """Set a file's time of modification, to the second; that of a directory is left as it is."""
-        parts = _split(path)
+        parts = split(path)
         self._require_writable()
         writing = self._writings.at(parts)
         if writing is not None:
@@ -315,10 +316,3 @@ class Filesystem:
     def _require_writable(self) -> None:
         if self._read_only:
             raise OSError(errno.EROFS, "the mount is read-only")
-
-
-def _split(path: str) -> Path:
-    parts = tuple(part for part in path.split("/") if part)
-    if parts and len(parts[-1].encode("utf-8", "surrogateescape")) > MAX_NAME:
-        raise OSError(errno.ENAMETOOLONG, f"a name has {MAX_NAME} bytes at most")
-    return parts
