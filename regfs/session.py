@@ -18,18 +18,17 @@ import platformdirs
 
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.store import BlobCache
-from regfs.exceptions import DXFError
 from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
-from regfs.oci.manifest import Descriptor, InvalidManifest, Manifest
+from regfs.oci.errors import InvalidManifest
+from regfs.oci.manifest import Descriptor, Manifest
 from regfs.oci.reference import Reference
 from regfs.oci.titles import Path as TitlePath
 from regfs.oci.titles import files_of
+from regfs.registry.api import Registry, RegistryError
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
-from regfs.registry.http.auth import Credential
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.transport import RequestException
+from regfs.registry.credential import Credential
 from regfs.tree.tree import Tree
 from regfs.util.private import OTHERWISE, private_directory, private_state
 
@@ -91,7 +90,7 @@ class Graph:
             observed = replace(
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
             )
-            self.remote: Remote = connect(options.reference, observed)
+            self.remote: Registry = connect(options.reference, observed)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
             names = NameStore(options.cache_dir, options.reference.host)
@@ -214,6 +213,6 @@ def require_root(reference: Reference, catalog: Catalog) -> None:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
         if alias is None and catalog.aliases(repository) is None:
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
-    except (RequestException, DXFError, InvalidManifest) as error:
+    except (RegistryError, InvalidManifest) as error:
         raise Unusable(explain(error, reference.host)) from None
     catalog.visited(repository)

@@ -20,10 +20,10 @@ from regfs.cache.fallback import StorageFallback
 from regfs.cache.read_ahead import ReadAhead
 from regfs.cache.receiver import Receiver
 from regfs.cache.schedule import Schedule
-from regfs.cache.source import BlobSource
 from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES, ChunkStorage
 from regfs.cache.transfer import Transfer
 from regfs.cache.verifier import Mismatches, Verifier
+from regfs.registry.api import Source
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Download:
         self,
         *,
         storage: StorageFallback,
-        source: BlobSource,
+        source: Source,
         demanded: Executor,
         ahead: Executor,
         received: Callable[[int], None],
@@ -111,7 +111,7 @@ class Download:
         """Return when the bytes from *offset* up to *end* are there; those at the end of the blob when it is verified.
 
         :returns: where they are; memory can let go of them again before they are read
-        :raises DXFDigestMismatchError: when the blob's bytes are not its digest's
+        :raises DigestMismatch: when the blob's bytes are not its digest's
         :raises: what the transfer that was to bring the bytes failed with
         """
         self._require_readable()
@@ -131,7 +131,7 @@ class Download:
         """Fetch everything and verify it.
 
         :param progress: called with the number of bytes that are there, as they come to be
-        :raises DXFDigestMismatchError: when the bytes are not the blob's
+        :raises DigestMismatch: when the bytes are not the blob's
         :raises OSError: ENOSPC when there is no room to have it whole
         """
         for _ in range(2):  # the second time in memory, when the disk filled up in the first
@@ -215,7 +215,7 @@ class Download:
 
         Also when they cannot be hashed, because memory has let chunks go; ``_is_verified`` says which.
 
-        :raises DXFDigestMismatchError: when they are not
+        :raises DigestMismatch: when they are not
         """
         while True:
             self._verifier.hash()

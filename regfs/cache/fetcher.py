@@ -15,12 +15,12 @@ from functools import partial
 from regfs.cache.download import Download
 from regfs.cache.fallback import StorageFallback
 from regfs.cache.reader import BlobReader, DownloadReader, Reader, WholeReader
-from regfs.cache.source import BlobSource
 from regfs.cache.storage import SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
 from regfs.cache.verifier import MirrorMismatch, Mismatches
 from regfs.observe.counters import Activity
 from regfs.oci.manifest import Descriptor
+from regfs.registry.api import Source
 
 __all__ = ["Fetcher", "Reader"]
 
@@ -40,7 +40,7 @@ class Fetcher:
     def __init__(
         self,
         cache: BlobCache,
-        source: Callable[[str, str], BlobSource],
+        source: Callable[[str, str], Source],
         strict: bool = False,
         activity: Activity | None = None,
     ) -> None:
@@ -57,8 +57,8 @@ class Fetcher:
     def open(self, repository: str, blob: Descriptor) -> BlobReader:
         """A reader of *blob*; for a small one, or with strict verification, when it has been fetched and verified.
 
-        :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
-        :raises requests.RequestException: when they could not be fetched
+        :raises DigestMismatch: when the registry's bytes are not the blob's
+        :raises RegistryError: when they could not be fetched
         """
         try:
             return self._reader(repository, blob)

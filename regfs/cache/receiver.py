@@ -16,11 +16,10 @@ from regfs.cache.claims import Claims
 from regfs.cache.fallback import StorageFallback
 from regfs.cache.read_ahead import FIRST_PIECE_BYTES, next_piece
 from regfs.cache.schedule import Schedule
-from regfs.cache.source import BlobSource, Body
 from regfs.cache.storage import CHUNK_BYTES
 from regfs.cache.transfer import Transfer
 from regfs.cache.verifier import Verifier
-from regfs.registry.http.transport import ConnectionFailed, Offline, Timeout, TransferCut
+from regfs.registry.api import Body, Interrupted, Offline, Source, TimedOut, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Receiver:
     def __init__(
         self,
         *,
-        source: BlobSource,
+        source: Source,
         storage: StorageFallback,
         verifier: Verifier,
         schedule: Schedule,
@@ -105,7 +104,7 @@ class Receiver:
                             return
                         end = self._size
                     self._receive(transfer, end, body)
-            except (ConnectionFailed, Timeout) as error:
+            except (Unreachable, Interrupted, TimedOut) as error:
                 failures = failures + 1 if transfer.whole or transfer.position == before else 1
                 _require_hope(error, failures)
                 log.info("%s: resumed at byte %d: %s", self._digest, transfer.position, error)
@@ -119,7 +118,7 @@ class Receiver:
     def _receive(self, transfer: Transfer, end: int, body: Body) -> None:
         """Store what comes, up to *end*.
 
-        :raises TransferCut: when the body ended before
+        :raises Interrupted: when the body ended before
         """
         buffer = memoryview(bytearray(min(CHUNK_BYTES, end - transfer.position // CHUNK_BYTES * CHUNK_BYTES)))
         first, piece = transfer.position, FIRST_PIECE_BYTES
@@ -128,7 +127,7 @@ class Receiver:
             began = monotonic()
             count = body.read_into(buffer[start : start + piece])
             if not count:
-                raise TransferCut(f"{self._digest} ended at byte {transfer.position} of {end}")
+                raise Interrupted(f"{self._digest} ended at byte {transfer.position} of {end}")
             piece = next_piece(piece, monotonic() - began)
             self._received(count)
             if not self._storage.write(transfer.storage, buffer[start : start + count], transfer.position):
@@ -163,5 +162,5 @@ class Receiver:
 
 def _require_hope(error: Exception, failures: int) -> None:
     """Raise *error* when trying again after so many failures in a row is of no use."""
-    if isinstance(error, Offline) or failures >= (_SILENCES if isinstance(error, Timeout) else _FAILURES):
+    if isinstance(error, Offline) or failures >= (_SILENCES if isinstance(error, TimedOut) else _FAILURES):
         raise error

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import IO
 
 from regfs.cache.sparse import SparseBlob, leads_to
-from regfs.exceptions import DXFDigestMismatchError
 from regfs.oci.reference import is_digest
+from regfs.registry.api import DigestMismatch
 from regfs.util.private import make_directory, private_directory
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class BlobCache:
     def adding(self, digest: str) -> Iterator[IO[bytes]]:
         """Yield a file to fill; it joins the cache only if its bytes hash to *digest*.
 
-        :raises DXFDigestMismatchError: when they do not; nothing stays behind
+        :raises DigestMismatch: when they do not; nothing stays behind
         """
         with tempfile.NamedTemporaryFile(dir=self._partial, prefix="adding-", delete=False) as file:
             fcntl.flock(file, fcntl.LOCK_SH)
@@ -225,7 +225,7 @@ class BlobCache:
                     require_digest(file.fileno(), digest)
             except FileNotFoundError:
                 continue
-            except (DXFDigestMismatchError, ValueError, OSError):
+            except (DigestMismatch, ValueError, OSError):
                 path.unlink(missing_ok=True)
                 yield digest
 
@@ -257,7 +257,7 @@ class BlobCache:
 def require_digest(fd: int, digest: str) -> None:
     """Read a file from its start and compare.
 
-    :raises DXFDigestMismatchError: when its bytes are not those of *digest*
+    :raises DigestMismatch: when its bytes are not those of *digest*
     """
     hasher = hashlib.new(_split(digest)[0])
     offset = 0
@@ -266,7 +266,7 @@ def require_digest(fd: int, digest: str) -> None:
         offset += len(chunk)
     got = f"{hasher.name}:{hasher.hexdigest()}"
     if got != digest:
-        raise DXFDigestMismatchError(got, digest)
+        raise DigestMismatch(got, digest)
 
 
 def _split(digest: str) -> tuple[str, str]:

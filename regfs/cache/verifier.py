@@ -11,14 +11,13 @@ import threading
 from collections import Counter
 
 from regfs.cache.fallback import StorageFallback
-from regfs.cache.source import BlobSource
 from regfs.cache.storage import CHUNK_BYTES
-from regfs.exceptions import DXFDigestMismatchError
+from regfs.registry.api import DigestMismatch, Source
 
 log = logging.getLogger(__name__)
 
 
-class MirrorMismatch(DXFDigestMismatchError):
+class MirrorMismatch(DigestMismatch):
     """The bytes that were not the blob's came from a mirror: the registry itself may have the right ones."""
 
 
@@ -51,10 +50,10 @@ class Verifier:
     """
 
     def __init__(
-        self, *, storage: StorageFallback, source: BlobSource, mismatches: Mismatches, changed: threading.Condition
+        self, *, storage: StorageFallback, source: Source, mismatches: Mismatches, changed: threading.Condition
     ) -> None:
         self.verified = False
-        self.failure: DXFDigestMismatchError | None = None
+        self.failure: DigestMismatch | None = None
         self._storage = storage
         self._source = source
         self._mismatches = mismatches
@@ -113,7 +112,7 @@ class Verifier:
         if got == self._digest:
             self.verified = True
         else:
-            kind = MirrorMismatch if self._source.blame() else DXFDigestMismatchError
+            kind = MirrorMismatch if self._source.blame() else DigestMismatch
             self._mismatches.add(self._digest)
             self.failure = kind(got, self._digest)
             log.error("the registry sent bytes of digest %s for %s; they are dropped", got, self._digest)

@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from regfs.exceptions import DXFDigestMismatchError
 from regfs.fs.handles import Handle, HandleTable
 from regfs.fs.paths import split
 from regfs.oci.edits import rfc3339
 from regfs.oci.manifest import CREATED
 from regfs.oci.titles import Path
-from regfs.registry.http.pooled import UnexpectedAnswer
-from regfs.registry.http.transport import HTTPError, TransferCut
+from regfs.registry.api import Denied, Failed, Interrupted, Invalid, NotFound, Untrustworthy
 from regfs.tree.attributes import Attributes, Kind
 from regfs.tree.node import Node, Stored
 from regfs.tree.tree import Tree
@@ -156,7 +154,7 @@ class Filesystem:
         """A registry may say that it has a blob that it lost, in answer to an existence check, but not to a read."""
         try:
             yield
-        except (UnexpectedAnswer, DXFDigestMismatchError, HTTPError, TransferCut):
+        except (Denied, Failed, Interrupted, Invalid, NotFound, Untrustworthy):
             if stored is not None:
                 self._blobs.doubt(stored.descriptor.digest)
             raise

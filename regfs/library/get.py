@@ -171,8 +171,8 @@ def _pull(graph: Graph, file: File, goal: Destination, path: TitlePath, progress
 def copy(graph: Graph, file: File, fd: int, progress: Progress) -> None:
     """Write the bytes of a file to an open one. The end of a blob that is not its digest is never written.
 
-    :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
-    :raises requests.RequestException: when they could not be fetched
+    :raises DigestMismatch: when the registry's bytes are not the blob's
+    :raises RegistryError: when they could not be fetched
     :raises OSError: when they could not be written
     """
     file = sized(graph, file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from regfs.exceptions import DXFError
 from regfs.library.artifacts import (
     File,
     NothingThere,
@@ -19,9 +18,11 @@ from regfs.library.artifacts import (
     path_of,
     sized,
 )
-from regfs.oci.manifest import CREATED, InvalidManifest, Manifest
+from regfs.oci.errors import InvalidManifest
+from regfs.oci.manifest import CREATED, Manifest
 from regfs.oci.reference import Reference, is_alias, is_repository
 from regfs.oci.titles import Path
+from regfs.registry.api import RegistryError
 from regfs.session import Graph
 from regfs.tree.attributes import seconds_of
 from regfs.tree.node import Node
@@ -85,7 +86,7 @@ def _listed_aliases(
     graph: Graph, reference: Reference, recursive: bool, details: bool, platform: str | None
 ) -> list[Item]:
     repository = reference.repository or ""
-    aliases = graph.remote.aliases(repository)
+    aliases = graph.remote.tags(repository)
     if aliases is None:
         below = [name for name in graph.remote.repositories() or () if name.startswith(f"{repository}/")]
         if not below or recursive:
@@ -108,7 +109,7 @@ def _described(graph: Graph, repository: str, alias: str) -> Item:
     """An alias with what its manifest says; nothing of one that cannot be understood."""
     try:
         manifest = graph.catalog.current(repository, alias)
-    except (DXFError, InvalidManifest):
+    except (RegistryError, InvalidManifest):
         manifest = None
     if manifest is None:
         return Item(alias, "alias")

@@ -12,7 +12,7 @@ from regfs.cache.fetcher import Fetcher
 from regfs.cache.memory import MEMORY_BYTES
 from regfs.cache.storage import CHUNK_BYTES
 from regfs.cache.store import BlobCache
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache.conftest import digests, fill
 from tests.cache.fetching.conftest import Lying, Reading, read_from
@@ -33,7 +33,7 @@ def reading_on() -> Iterator[Make]:
 
         def make(directory: Path, content: bytes, strict: bool = False) -> Reading:
             registry = Lying(content)
-            remote = Remote(registry.server.host, True, PooledTransport(timeout=5))
+            remote = HttpRegistry(registry.server.host, True, PooledTransport(timeout=5))
             cache = BlobCache(directory / "cache")
             fetcher = Fetcher(cache, remote.source, strict)
             for end in (registry.server.stop, remote.close, fetcher.close):

@@ -17,10 +17,10 @@ import regfs.cache.fetcher
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
-from regfs.exceptions import DXFDigestMismatchError
 from regfs.oci.manifest import Descriptor, digest_of
-from regfs.registry.http.ranges import Body
-from regfs.registry.http.remote import Remote
+from regfs.registry.api import DigestMismatch
+from regfs.registry.http.ranges import AnswerBody
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache.conftest import digests, keep, put_chunk
 from tests.cache.fetching.conftest import Lying, Reading, read_from
@@ -40,7 +40,7 @@ def reading(tmp_path: Path) -> Iterator[Make]:
 
         def make(content: bytes = LARGE, always: Callable[[Request, Answer], Answer] | None = None) -> Reading:
             registry = Lying(content, always=always)
-            remote = Remote(registry.server.host, True, PooledTransport(timeout=5))
+            remote = HttpRegistry(registry.server.host, True, PooledTransport(timeout=5))
             cache = BlobCache(tmp_path / "cache")
             fetcher = Fetcher(cache, remote.source)
             for end in (registry.server.stop, remote.close, fetcher.close):
@@ -159,7 +159,7 @@ class Dying:
     def __init__(self, source: object, times: int) -> None:
         self.source, self.times = source, times
 
-    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
+    def open(self, start: int, end: int, size: int) -> AbstractContextManager[AnswerBody]:
         """Die, or ask."""
         self.times -= 1
         if self.times >= 0:
@@ -170,7 +170,7 @@ class Dying:
 @contextmanager
 def dying(mine: Reading, times: int) -> Iterator[Fetcher]:
     """A fetcher whose first transfers die."""
-    remote = Remote(mine.registry.server.host, True, PooledTransport(timeout=5))
+    remote = HttpRegistry(mine.registry.server.host, True, PooledTransport(timeout=5))
     fetcher = Fetcher(mine.cache, lambda repository, digest: Dying(remote.source(repository, digest), times))
     yield fetcher
     fetcher.close()
@@ -214,7 +214,7 @@ def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(
 def test_one_reader_after_the_other_of_bad_bytes_gets_the_error(reading: Make) -> None:
     mine = reading(always=lambda request, answer: Answer(206, answer.headers, b"!" + answer.body[1:]))
     waiting = [in_thread(mine.read) for _ in range(6)]
-    assert all(isinstance(result(), DXFDigestMismatchError) for result in waiting)
+    assert all(isinstance(result(), DigestMismatch) for result in waiting)
     assert eventually(lambda: mine.cache.usage().size == 0)
 
 

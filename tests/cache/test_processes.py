@@ -15,7 +15,7 @@ from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor, digest_of
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache import workers
 from tests.cache.conftest import digests
@@ -137,7 +137,7 @@ def require_right_chunks(cache: BlobCache, content: bytes, blob: Descriptor) -> 
 def require_readable(directory: Path, host: str, repository: str) -> None:
     """Everything reads right in the end, and can all be removed."""
     cache = BlobCache(directory)
-    remote = Remote(host, True, PooledTransport())
+    remote = HttpRegistry(host, True, PooledTransport())
     fetcher = Fetcher(cache, remote.source)
     for content, blob in zip(CONTENTS, BLOBS, strict=True):
         reader = fetcher.open(repository, blob)
