@@ -18,18 +18,18 @@ import platformdirs
 
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.store import BlobCache
-from regfs.exceptions import DXFError
 from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
-from regfs.oci.manifest import Descriptor, InvalidManifest, Manifest
-from regfs.oci.reference import Reference, is_digest
+from regfs.oci.errors import InvalidManifest
+from regfs.oci.manifest import Descriptor, Manifest
+from regfs.oci.reference import Reference
+from regfs.oci.titles import Path as TitlePath
+from regfs.oci.titles import files_of
+from regfs.registry.api import Registry, RegistryError
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
-from regfs.registry.http.auth import Credential
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.transport import RequestException
-from regfs.tree.tree import Alias, Directory, Tree, files_of
-from regfs.tree.tree import Path as TitlePath
+from regfs.registry.credential import Credential
+from regfs.tree.tree import Tree
 from regfs.util.private import OTHERWISE, private_directory, private_state
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Graph:
             observed = replace(
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
             )
-            self.remote: Remote = connect(options.reference, observed)
+            self.remote: Registry = connect(options.reference, observed)
             self.cache = BlobCache(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
             names = NameStore(options.cache_dir, options.reference.host)
@@ -119,7 +119,7 @@ class Graph:
 
     def _files(self, manifest: Manifest) -> Mapping[TitlePath, Descriptor]:
         """The files of a manifest: as the tree of a mount remembers them, when there is one."""
-        return (self.tree.files(manifest) if "tree" in self.__dict__ else files_of(manifest)).blobs
+        return (self.tree.files.of(manifest) if "tree" in self.__dict__ else files_of(manifest)).blobs
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -141,43 +141,25 @@ class Graph:
     @cached_property
     def tree(self) -> Tree:
         """Knows what is at which path."""
-        return Tree(self.catalog, root_of(self._options.reference, self.catalog), self._options.platform)
+        options = self._options
+        require_root(options.reference, self.catalog)
+        repository, tag = options.reference.repository, options.reference.alias
+        return Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
 
     @cached_property
     def filesystem(self) -> Filesystem:
         """Does what the kernel asks for."""
         from regfs.fs.filesystem import Filesystem
-        from regfs.tree.attributes import Describer
         from regfs.write.moves import Moves
         from regfs.write.open_files import Writings
-        from regfs.write.rules import Placement
 
         with _required():
             private_directory(self._options.state_dir / "mounts", OTHERWISE)
-        describer, placement = Describer(self.catalog, self.fetcher), Placement(self.tree)
         writings = Writings(
-            self.journal,
-            self.publisher,
-            self.blobs,
-            self.fetcher,
-            describer,
-            placement,
-            adopting=self.cache,
-            landed=self.tree.landed,
-            activity=self.activity,
+            self.journal, self.publisher, self.blobs, self.tree, adopting=self.cache, activity=self.activity
         )
-        return Filesystem(
-            self.tree,
-            self.catalog,
-            self.fetcher,
-            self.blobs,
-            self.tags,
-            describer,
-            placement,
-            Moves(self.tree, placement, self.blobs, self.tags),
-            writings,
-            self._options.read_only,
-        )
+        moves = Moves(self.tree, self.blobs, self.tags, writings)
+        return Filesystem(self.tree, self.blobs, self.tags, moves, writings, self._options.read_only)
 
     def _noting_user(self, options: Options) -> Callable[[str, str], Credential | None]:
         def credential(host: str, repository: str) -> Credential | None:
@@ -218,22 +200,19 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
-    """What the mount's root is: the registry, a repository or an alias.
+def require_root(reference: Reference, catalog: Catalog) -> None:
+    """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
     """
     repository, alias = reference.repository, reference.alias
     if repository is None:
-        return Directory("")
+        return
     try:
         if alias is not None and catalog.manifest(repository, alias) is None:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
         if alias is None and catalog.aliases(repository) is None:
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
-    except (RequestException, DXFError, InvalidManifest) as error:
+    except (RegistryError, InvalidManifest) as error:
         raise Unusable(explain(error, reference.host)) from None
     catalog.visited(repository)
-    if alias is None:
-        return Directory(repository, is_repository=True)
-    return Alias(repository, alias, pinned=is_digest(alias))

@@ -17,16 +17,16 @@ import click
 
 from regfs.cli.ending import fail, leave, warn
 from regfs.cli.parameters import JSON, PLATFORM, AliasType, ReferenceType, connecting, graph_options, progress_bar
-from regfs.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
 from regfs.fs.errnos import told
 from regfs.library import artifacts
 from regfs.library import get as pulling
 from regfs.library import put as pushing
-from regfs.library.artifacts import File, Item, NothingThere, NotPossible
-from regfs.oci.manifest import InvalidManifest
+from regfs.library.artifacts import File, NothingThere, NotPossible
+from regfs.library.listing import Item, listing
+from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import Reference
+from regfs.registry.api import InsecureLogin, RegistryError, TimedOut, Unauthenticated, Unreachable
 from regfs.registry.connect import explain
-from regfs.registry.http.transport import ConnectionFailed, Timeout
 from regfs.session import Graph, Options, Unusable
 
 _REFERENCE = click.argument("reference", type=ReferenceType())
@@ -42,11 +42,11 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)
-    except (ConnectionFailed, Timeout, DXFUnauthorizedError, DXFAuthInsecureError) as error:
+    except (Unreachable, TimedOut, Unauthenticated, InsecureLogin) as error:
         _fail(explain(error, reference.host))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
-    except (OSError, DXFError, InvalidManifest) as error:
+    except (OSError, RegistryError, InvalidManifest) as error:
         _fail(f"{reference}: {told(error)}")
 
 
@@ -83,7 +83,7 @@ def ls(
     regfs ls --json localhost:5000/team/model:v1 | jq -r '.[].digest'
     """
     with registry_of(reference, given) as graph:
-        items = artifacts.listing(graph, reference, path, recursive=recursive, details=details, platform=platform)
+        items = listing(graph, reference, path, recursive=recursive, details=details, platform=platform)
         if as_json:
             _dump([_as_json(item) for item in items])
         else:

@@ -8,13 +8,13 @@ import click
 
 from regfs.cli.ending import fail
 from regfs.cli.parameters import PLATFORM, ReferenceType, connecting, graph_options, progress_bar
-from regfs.exceptions import DXFError
 from regfs.fs.errnos import told
 from regfs.library.artifacts import NothingThere
 from regfs.library.prefetch import prefetch as fetch_all
 from regfs.library.prefetch import wanted
-from regfs.oci.manifest import InvalidManifest
+from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import Reference
+from regfs.registry.api import RegistryError
 from regfs.session import Graph, Options, Unusable
 
 
@@ -40,7 +40,7 @@ def _prefetch(reference: Reference, platform: str | None, given: dict[str, Any])
             _prefetch_from(graph, reference, platform)
     except (Unusable, NothingThere) as error:
         fail(error)
-    except (OSError, DXFError, InvalidManifest) as error:
+    except (OSError, RegistryError, InvalidManifest) as error:
         fail(f"{reference}: {told(error)}")
 
 

@@ -12,10 +12,10 @@ import click
 
 from regfs.cli.ending import fail
 from regfs.cli.parameters import JSON, connecting, graph_options
-from regfs.exceptions import DXFError
 from regfs.fs.errnos import told
-from regfs.oci.manifest import InvalidManifest
+from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import parse_reference
+from regfs.registry.api import RegistryError
 from regfs.session import Graph, Options, Unusable, default_state_dir
 from regfs.write.journal import Journal, Pending
 
@@ -96,7 +96,7 @@ def _push(graph: Graph, item: Pending) -> bool:
             graph.publisher.publish(staged)
         finally:
             staged.close()
-    except (OSError, DXFError, InvalidManifest) as error:
+    except (OSError, RegistryError, InvalidManifest) as error:
         _say_why(item, error)
         return False
     click.echo(f"pushed {item.host}/{item.target}")

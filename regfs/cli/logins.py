@@ -13,7 +13,7 @@ from regfs.cli.parameters import ReferenceType, connecting, connection_to, passw
 from regfs.oci.reference import Reference
 from regfs.registry.config import credentials
 from regfs.registry.connect import CannotConnect, connect
-from regfs.registry.http.auth import Credential
+from regfs.registry.credential import Credential
 
 
 @click.command()

@@ -48,6 +48,13 @@ class MountCommand(click.Command):
 @option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Where a background mount logs to.")
 @option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="What it logs.")
 @option("--metrics", type=AddressType(), help="Serve metrics for Prometheus there, on loopback unless a host is named.")
+@option(
+    "--fuse",
+    type=click.Choice(["auto", "kernel", "fusepy"]),
+    default="auto",
+    help="kernel: speak its own protocol; fusepy: use libfuse 2; auto: the first of them that can be used.",
+)
+@option("--fuse-fd", type=click.IntRange(0), help="Serve a mount that was made with this descriptor of /dev/fuse.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option(
     "-o",
@@ -100,6 +107,8 @@ def _mount_options(reference: Reference, directory: str, given: dict[str, Any]) 
         log_level=given["log_level"],
         metrics=given["metrics"],
         kernel_options=given["kernel_options"],
+        fuse=given["fuse"],
+        fuse_fd=given["fuse_fd"],
     )
 
 

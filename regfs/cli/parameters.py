@@ -16,7 +16,7 @@ from regfs.cli.ending import fail
 from regfs.oci.reference import InvalidReference, Reference, is_alias, parse_reference
 from regfs.registry.config import credentials, mirrors
 from regfs.registry.connect import Connection
-from regfs.registry.http.auth import Credential
+from regfs.registry.credential import Credential
 from regfs.registry.http.tls import Certificates
 from regfs.session import default_cache_dir
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
+from regfs.dxf.errors import documented
 from regfs.exceptions import DXFAuthInsecureError, DXFUnexpectedStatusCodeError
+from regfs.registry.http import wire
 from regfs.registry.http.auth import basic, parse_challenges, scopes_for, token_in, token_url
 from regfs.registry.http.transport import UNAUTHORIZED, Response, Sessions, check_status, release, rewind
 
@@ -97,7 +99,8 @@ class DXFBase:
                 release(response)
                 rewind(kwargs.get("data"))
                 response = self._send(method, url, headers={**(headers or {}), **self._headers}, **kwargs)
-        return check_status(response)
+        with documented():
+            return check_status(response)
 
     def authenticate(
         self,
@@ -139,34 +142,24 @@ class DXFBase:
             self._headers = headers
             return None
         scopes = scopes_for(challenges["bearer"], self._repo, actions)
-        url = token_url(challenges["bearer"], scopes, self._auth_host)
-        self.token = token_in(check_status(self._send("get", url, headers=headers)).json())
+        with documented():
+            url = token_url(challenges["bearer"], scopes, self._auth_host)
+            self.token = token_in(check_status(self._send("get", url, headers=headers)).json())
         return self.token
 
-    def _pages(self, path: str, key: str, batch_size: int | None, **kwargs: Any) -> Iterator[str]:
+    def _pages(self, path: str, key: str, batch_size: int | None) -> Iterator[str]:
         """The names under *key* of a listing and of the pages that its Link headers lead to (RFC 8288).
 
         A Link that leads back to a page that was read is the end.
         """
         params: dict[str, int] | None = None if batch_size is None else {"n": batch_size}
         following: str | None = path
-        seen: set[str] = set()
-        while following and following not in seen:
-            seen.add(following)
-            response = self._base_request("get", following, params=params, **kwargs)
-            yield from self._names(response, key)
-            link = response.links.get("next", {}).get("url")
-            following, params = self._on_this_host(response.url, link) if link else None, None
-
-    def _names(self, response: Response, key: str) -> Iterable[str]:
-        """The names on one page of a listing."""
-        names: Iterable[str] = response.json()[key] or ()
-        return names
-
-    def _on_this_host(self, base: str, link: str) -> str:
-        """The target of a Link header: its path alone, so that no header leads credentials to another host."""
-        target = urlsplit(urljoin(base, link))
-        return urljoin(self._base_url, urlunsplit(("", "", target.path, target.query, "")))
+        asked: set[str] = set()
+        while following and following not in asked:
+            asked.add(following)
+            response = self._base_request("get", following, params=params)
+            yield from response.json()[key] or ()
+            following, params = wire.next_page(response, self._base_url), None
 
     def list_repos(self, batch_size: int | None = None, iterate: bool = False) -> list[str] | Iterable[str]:
         """List all repositories of the registry.
@@ -175,7 +168,7 @@ class DXFBase:
         :param iterate: return an iterator over the names instead of a list
         :returns: repository names
         """
-        names = self._pages("_catalog", "repositories", batch_size)
+        names = self._pages(wire.CATALOG_PATH, "repositories", batch_size)
         return names if iterate else list(names)
 
     def api_version_check(self) -> tuple[str, Response]:

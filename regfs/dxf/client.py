@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from typing import TypeVar, cast
 
 from regfs.dxf.base import Auth, DXFBase
 from regfs.dxf.bodies import ReportingFile, VerifiedChunks, body_of
+from regfs.dxf.errors import documented
 from regfs.dxf.fetched import FetchedManifest
 from regfs.exceptions import (
     DXFDigestMismatchError,
@@ -23,6 +23,7 @@ from regfs.exceptions import (
 )
 from regfs.oci import manifest as manifests
 from regfs.oci.reference import is_digest
+from regfs.registry.http import wire
 from regfs.registry.http.transport import CREATED, NOT_FOUND, HTTPError, Response, status_of
 
 __all__ = ["DXF", "DXFBase", "hash_bytes", "hash_file"]
@@ -78,7 +79,7 @@ class DXF(DXFBase):
     ) -> None:
         super().__init__(host, auth, insecure, auth_host, tlsverify, timeout)
         self._repo = repo
-        self._repo_path = self._full_name(repo)
+        self._repo_path = wire.full_name(self._host, repo)
 
     @classmethod
     def from_base(cls: type[Repository], base: DXFBase, repo: str) -> Repository:
@@ -91,13 +92,6 @@ class DXF(DXFBase):
         made._token, made._headers = base._token, base._headers
         made._sessions = base._sessions.current()
         return made
-
-    def _full_name(self, repo: str) -> str:
-        """*repo* as Docker Hub wants it: its official images live under ``library/``."""
-        return f"library/{repo}" if self._host.endswith("docker.io") and "/" not in repo else repo
-
-    def _request(self, method: str, path: str, **kwargs: Any) -> Response:
-        return self._base_request(method, f"{self._repo_path}/{path}", **kwargs)
 
     def push_blob(
         self,
@@ -124,7 +118,8 @@ class DXF(DXFBase):
             raise TypeError("digest must be given when filename is not")
         if check_exists and self._has_blob(digest):
             return digest
-        url = self._upload_url(self._request("post", "blobs/uploads/"), digest)
+        started = wire.start_upload(self._base_request, self._repo_path)
+        url = wire.upload_url(started, digest, self._scheme)
         if filename is None:
             self._base_request("put", url, data=body_of(digest, () if data is None else data, progress))
         else:
@@ -134,19 +129,12 @@ class DXF(DXFBase):
 
     def _has_blob(self, digest: str) -> bool:
         try:
-            self._request("head", f"blobs/{digest}")
+            self._base_request("head", wire.blob_path(self._repo_path, digest))
         except HTTPError as error:
             if status_of(error) != NOT_FOUND:
                 raise
             return False
         return True
-
-    def _upload_url(self, response: Response, digest: str) -> str:
-        """Where to PUT the content of a started upload: its Location, followed exactly, and the digest."""
-        location = urlsplit(urljoin(response.url, response.headers["Location"]))
-        query = [(name, value) for name, value in parse_qsl(location.query, True) if name != "digest"]
-        query.append(("digest", digest))
-        return urlunsplit((self._scheme, location.netloc, location.path, urlencode(query), ""))
 
     def pull_blob(
         self, digest: str, size: bool = False, chunk_size: int | None = None
@@ -159,7 +147,7 @@ class DXF(DXFBase):
         :returns: an iterator over the content, with *size* a tuple of it and the size in bytes. The iterator raises
             DXFDigestMismatchError at its end when the content does not hash to *digest*.
         """
-        response = self._request("get", f"blobs/{digest}", stream=True)
+        response = self._base_request("get", wire.blob_path(self._repo_path, digest), stream=True)
         chunks = VerifiedChunks(response, digest, _PULL_BYTES if chunk_size is None else chunk_size)
         return (chunks, int(response.headers["Content-Length"])) if size else chunks
 
@@ -169,7 +157,7 @@ class DXF(DXFBase):
         :param digest: its digest
         :returns: size in bytes
         """
-        return int(self._request("head", f"blobs/{digest}").headers["Content-Length"])
+        return int(self._base_request("head", wire.blob_path(self._repo_path, digest)).headers["Content-Length"])
 
     def mount_blob(self, repo: str, digest: str) -> str:
         """Mount a blob from another repository of the registry.
@@ -179,8 +167,8 @@ class DXF(DXFBase):
         :returns: its digest
         :raises DXFMountFailed: when the registry starts an upload instead
         """
-        query = urlencode({"mount": digest, "from": self._full_name(repo)})
-        response = self._request("post", f"blobs/uploads/?{query}")
+        source = wire.full_name(self._host, repo)
+        response = wire.mount_blob(self._base_request, self._repo_path, source, digest)
         if response.status_code != CREATED:
             raise DXFMountFailed
         got = response.headers.get("Docker-Content-Digest", digest)
@@ -193,7 +181,7 @@ class DXF(DXFBase):
 
         :param digest: its digest
         """
-        self._request("delete", f"blobs/{digest}")
+        self._base_request("delete", wire.blob_path(self._repo_path, digest))
 
     def set_manifest(self, alias: str, manifest_json: str) -> None:
         """Give a name to a manifest.
@@ -206,8 +194,21 @@ class DXF(DXFBase):
         content = manifest_json.encode("utf-8")
         document = manifests.load(content)
         stated = document.get("mediaType")
-        media_type = stated if stated and isinstance(stated, str) else manifests.kind(document)
-        self._request("put", f"manifests/{alias}", data=content, headers={"Content-Type": media_type})
+        with documented():
+            media_type = stated if stated and isinstance(stated, str) else manifests.kind(document)
+        path = wire.manifest_path(self._repo_path, alias)
+        self._base_request("put", path, data=content, headers={"Content-Type": media_type})
+
+    def make_manifest(self, *digests: str) -> str:
+        """Make the manifest of a set of blobs, without giving it a name.
+
+        :param digests: digests of the blobs, at least one
+        :returns: the manifest (JSON): schema 2, the first blob doubling as its configuration
+        :raises TypeError: when there are no digests
+        """
+        if not digests:
+            raise TypeError("an alias needs at least one digest")
+        return manifests.schema2((digest, self.blob_size(digest)) for digest in digests)
 
     def set_alias(self, alias: str, *digests: str) -> str:
         """Give a name to a set of blobs.
@@ -217,9 +218,7 @@ class DXF(DXFBase):
         :returns: the manifest that says so: schema 2, the first blob doubling as its configuration
         :raises TypeError: when there are no digests
         """
-        if not digests:
-            raise TypeError("an alias needs at least one digest")
-        manifest_json = manifests.schema2((digest, self.blob_size(digest)) for digest in digests)
+        manifest_json = self.make_manifest(*digests)
         self.set_manifest(alias, manifest_json)
         return manifest_json
 
@@ -229,7 +228,7 @@ class DXF(DXFBase):
         :param alias: the name
         :returns: the manifest (JSON) and the response
         """
-        response = self._request("get", f"manifests/{alias}", headers=_ACCEPT)
+        response = self._base_request("get", wire.manifest_path(self._repo_path, alias), headers=_ACCEPT)
         return response.content.decode("utf-8"), response
 
     def head_manifest_and_response(self, alias: str) -> tuple[str, Response]:
@@ -238,7 +237,7 @@ class DXF(DXFBase):
         :param alias: the name
         :returns: the digest and the response
         """
-        response = self._request("head", f"manifests/{alias}", headers=_ACCEPT)
+        response = self._base_request("head", wire.manifest_path(self._repo_path, alias), headers=_ACCEPT)
         return cast(str, response.headers.get("Docker-Content-Digest")), response
 
     def get_manifest(self, alias: str, platform: str | None = None) -> str | dict[str, str]:
@@ -310,7 +309,7 @@ class DXF(DXFBase):
             deleted: list[str] | dict[str, str] = dict(fetched.platforms())
         else:
             deleted = fetched.layers(True)
-        self._request("delete", f"manifests/{fetched.digest}")
+        self._base_request("delete", wire.manifest_path(self._repo_path, fetched.digest))
         return deleted
 
     def list_aliases(self, batch_size: int | None = None, iterate: bool = False) -> Iterable[str] | list[str]:
@@ -320,11 +319,11 @@ class DXF(DXFBase):
         :param iterate: return an iterator over the names instead of a list
         :returns: alias names
         """
-        names = self._pages(f"{self._repo_path}/tags/list", "tags", batch_size)
+        names = self._pages(wire.tags_path(self._repo_path), "tags", batch_size)
         return names if iterate else list(names)
 
     def _fetch(self, reference: str) -> FetchedManifest:
-        response = self._request("get", f"manifests/{reference}", headers=_ACCEPT)
+        response = self._base_request("get", wire.manifest_path(self._repo_path, reference), headers=_ACCEPT)
         digest = reference if is_digest(reference) else response.headers.get("Docker-Content-Digest")
         return FetchedManifest(response.content, digest, response.headers.get("Content-Type"))
 

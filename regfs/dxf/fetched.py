@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from regfs.dxf.errors import documented
 from regfs.exceptions import DXFDigestMismatchError, DXFDigestNotAvailableForSchema1
 from regfs.oci import manifest as manifests
 from regfs.oci import schema1
+from regfs.oci.errors import InvalidManifest
 
 Value = TypeVar("Value", str, int)
 
@@ -21,9 +23,10 @@ class FetchedManifest:
         self.content = content
         self._stated_digest = stated_digest
         self.document = manifests.load(content)
-        self.media_type = manifests.kind(self.document, content_type)
+        with documented():
+            self.media_type = manifests.kind(self.document, content_type)
         if stated_digest is not None and not self.is_schema1:
-            schema1.require_sha256(stated_digest)
+            _require_sha256(stated_digest)
             if manifests.digest_of(content) != stated_digest:
                 raise DXFDigestMismatchError(manifests.digest_of(content), stated_digest)
 
@@ -53,7 +56,7 @@ class FetchedManifest:
         """
         if self.is_schema1:
             raise DXFDigestNotAvailableForSchema1
-        return schema1.require_sha256(_field(self.document.get("config"), "digest", str))
+        return _require_sha256(_field(self.document.get("config"), "digest", str))
 
     def layers(self, verify: bool) -> list[str]:
         """The digests of the layers, in the manifest's order.
@@ -61,8 +64,9 @@ class FetchedManifest:
         :param verify: for schema 1, whether to verify its signatures
         """
         if self.is_schema1:
-            return schema1.verified_layers(self.content, self._stated_digest, verify)
-        return [schema1.require_sha256(_field(layer, "digest", str)) for layer in self._layers()]
+            with documented():
+                return schema1.verified_layers(self.content, self._stated_digest, verify)
+        return [_require_sha256(_field(layer, "digest", str)) for layer in self._layers()]
 
     def sizes(self) -> list[int]:
         """Their sizes in bytes."""
@@ -71,7 +75,7 @@ class FetchedManifest:
     def _layers(self) -> list[object]:
         layers = self.document.get("layers") or []
         if not isinstance(layers, list):
-            raise manifests.InvalidManifest("not a manifest: its layers are not a list")
+            raise InvalidManifest("not a manifest: its layers are not a list")
         return layers
 
     def platforms(self) -> list[tuple[str, str]]:
@@ -83,8 +87,13 @@ class FetchedManifest:
         return list(found.items())
 
 
+def _require_sha256(digest: str) -> str:
+    with documented():
+        return schema1.require_sha256(digest)
+
+
 def _field(descriptor: object, name: str, kind: type[Value]) -> Value:
     value = descriptor.get(name) if isinstance(descriptor, dict) else None
     if not isinstance(value, kind):
-        raise manifests.InvalidManifest(f"not a manifest: a descriptor without its {name}")
+        raise InvalidManifest(f"not a manifest: a descriptor without its {name}")
     return value

@@ -7,45 +7,26 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from regfs.exceptions import (
-    DXFAuthInsecureError,
-    DXFDigestMismatchError,
-    DXFError,
-    DXFUnauthorizedError,
-)
-from regfs.oci.manifest import InvalidManifest
-from regfs.registry.http.transport import (
-    ConnectionFailed,
-    HTTPError,
-    RequestException,
-    SSLError,
-    Timeout,
-    TransferCut,
-    without_queries,
-)
+from regfs.oci.errors import InvalidManifest
+from regfs.registry import api
 
 log = logging.getLogger(__name__)
 
-_BY_STATUS = {
-    401: errno.EACCES,
-    403: errno.EACCES,
-    404: errno.ENOENT,
-    405: errno.EPERM,
-    413: errno.EFBIG,
-    429: errno.EBUSY,
-    507: errno.ENOSPC,
-}
 _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
-    (DXFUnauthorizedError, errno.EACCES),
-    (DXFAuthInsecureError, errno.EACCES),
-    (DXFDigestMismatchError, errno.EIO),
-    (DXFError, errno.EIO),
+    (api.Unauthenticated, errno.EACCES),
+    (api.Denied, errno.EACCES),
+    (api.InsecureLogin, errno.EACCES),
+    (api.BlobUnknown, errno.EIO),
+    (api.NotFound, errno.ENOENT),
+    (api.Unsupported, errno.EPERM),
+    (api.TooLarge, errno.EFBIG),
+    (api.Busy, errno.EBUSY),
+    (api.NoSpace, errno.ENOSPC),
+    (api.UntrustedHost, errno.EPROTO),
+    (api.TimedOut, errno.ETIMEDOUT),
+    (api.Unreachable, errno.EHOSTUNREACH),
+    (api.RegistryError, errno.EIO),
     (InvalidManifest, errno.EIO),
-    (SSLError, errno.EPROTO),
-    (Timeout, errno.ETIMEDOUT),
-    (TransferCut, errno.EIO),
-    (ConnectionFailed, errno.EHOSTUNREACH),
-    (RequestException, errno.EIO),
     (UnicodeError, errno.EILSEQ),
 )
 _ORDINARY = frozenset(
@@ -55,8 +36,6 @@ _ORDINARY = frozenset(
 
 def errno_of(error: Exception) -> int:
     """The errno that tells a program what *error* tells a person."""
-    if isinstance(error, HTTPError) and error.response is not None:
-        return _BY_STATUS.get(error.response.status_code, errno.EIO)
     for kind, number in _BY_TYPE:
         if isinstance(error, kind):
             return number
@@ -64,9 +43,8 @@ def errno_of(error: Exception) -> int:
 
 
 def told(error: Exception) -> str:
-    """What *error* says, without the queries of addresses: redirects are signed there."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return without_queries(text)
+    """What *error* says."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from regfs.cache.transfers import FromMirror
+from regfs.cache.verifier import MirrorMismatch
 from regfs.library.artifacts import File, sized
+from regfs.oci.titles import Path as TitlePath
 from regfs.session import Graph
-from regfs.tree.tree import Path as TitlePath
 from regfs.util.jobs import finished
 
 _FILES_AT_ONCE = 4
@@ -171,14 +171,14 @@ def _pull(graph: Graph, file: File, goal: Destination, path: TitlePath, progress
 def copy(graph: Graph, file: File, fd: int, progress: Progress) -> None:
     """Write the bytes of a file to an open one. The end of a blob that is not its digest is never written.
 
-    :raises DXFDigestMismatchError: when the registry's bytes are not the blob's
-    :raises requests.RequestException: when they could not be fetched
+    :raises DigestMismatch: when the registry's bytes are not the blob's
+    :raises RegistryError: when they could not be fetched
     :raises OSError: when they could not be written
     """
     file = sized(graph, file)
     try:
         _copy(graph, file, fd, progress)
-    except FromMirror:
+    except MirrorMismatch:
         os.lseek(fd, 0, os.SEEK_SET)
         os.ftruncate(fd, 0)
         _copy(graph, file, fd, progress)  # this time from the registry itself

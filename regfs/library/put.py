@@ -17,9 +17,9 @@ from regfs.library.artifacts import NotPossible, require_alias
 from regfs.oci.edits import NewBytes, editable, rfc3339
 from regfs.oci.manifest import MAX_BYTES, Descriptor, Manifest
 from regfs.oci.reference import Reference
-from regfs.registry.http.transport import HTTPError
+from regfs.oci.titles import Files, Path, files_of, title_path
+from regfs.registry.api import RegistryError
 from regfs.session import Graph
-from regfs.tree.tree import Files, Path, files_of, title_path
 from regfs.util.jobs import finished
 from regfs.write.content import Piece, Snapshot
 
@@ -123,7 +123,7 @@ def push(graph: Graph, reference: Reference, files: Mapping[Path, str], progress
     :param progress: called with a number of bytes when they are sent, or need not be
     :raises NotPossible: for a file that cannot be read, or changes meanwhile; for an alias that cannot have it
     :raises Refused: for an alias that is multi-platform, signed, or would be too large
-    :raises requests.RequestException: when the registry did not take it
+    :raises RegistryError: when the registry did not take it
     """
     require_alias(reference)
     repository, alias = reference.repository or "", reference.alias or ""
@@ -172,7 +172,7 @@ def _push(graph: Graph, repository: str, local: str, progress: Progress) -> NewB
         file = LocalFile(local)
     try:
         snapshot = graph.blobs.push(repository, file)
-    except HTTPError:
+    except RegistryError:
         file.require_unchanged()  # a registry refuses bytes that are not those that were hashed
         raise
     finally:

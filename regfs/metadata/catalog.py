@@ -17,21 +17,36 @@ from typing import Any, TypeVar, cast
 from cachetools import LRUCache
 
 from regfs.cache.store import BlobCache
-from regfs.exceptions import DXFError, DXFUnauthorizedError
 from regfs.metadata.names import NameStore
 from regfs.oci import manifest as manifests
-from regfs.oci.manifest import Descriptor, Index, InvalidManifest, Manifest
+from regfs.oci.errors import InvalidManifest
+from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.oci.reference import is_alias, is_digest, is_repository
-from regfs.registry.http.remote import NotModified, Remote
-from regfs.registry.http.transport import ConnectionFailed, HTTPError, Timeout, status_of
+from regfs.registry.api import (
+    Busy,
+    Denied,
+    Failed,
+    Interrupted,
+    Invalid,
+    NoSpace,
+    NotFound,
+    NotModified,
+    Registry,
+    TimedOut,
+    TooLarge,
+    Unauthenticated,
+    Unreachable,
+    Unsupported,
+)
 from regfs.util.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-_DENIED = frozenset({401, 403})
-_TOO_MANY = 429
+_AWAY = (Unreachable, Interrupted, TimedOut)
+_TRANSIENT = (*_AWAY, Busy, Failed)
+_REFUSED = (Denied, Invalid, NoSpace, NotFound, TooLarge, Unauthenticated, Unsupported)
 _MISSING = 5.0  # seconds that what is not there is remembered, at most
 _UNREACHABLE = 5.0  # seconds between tries while stale answers are served
 _OUTAGE = 60.0  # seconds without a stale answer after which the next one is of another outage
@@ -57,7 +72,7 @@ class Catalog:
     """
 
     def __init__(
-        self, remote: Remote, cache: BlobCache, names: NameStore, ttl: float, named: Iterable[str] = ()
+        self, remote: Registry, cache: BlobCache, names: NameStore, ttl: float, named: Iterable[str] = ()
     ) -> None:
         self._remote = remote
         self._cache = cache
@@ -103,7 +118,7 @@ class Catalog:
 
         try:
             return self._remembered(_CATALOG, ask)
-        except (ConnectionFailed, Timeout):
+        except _AWAY:
             if not self._visited_before:
                 raise
             return None
@@ -126,11 +141,7 @@ class Catalog:
         """Whether the registry shows the aliases of a repository. Many deny what is not there, as if it were secret."""
         try:
             return self.aliases(name) is not None
-        except DXFUnauthorizedError:
-            return False
-        except HTTPError as error:
-            if status_of(error) not in _DENIED:
-                raise
+        except (Denied, Unauthenticated):
             return False
 
     def visited(self, repository: str) -> None:
@@ -145,7 +156,7 @@ class Catalog:
         """The aliases of a repository; None when the registry does not know it."""
 
         def ask(_: object) -> frozenset[str] | None:
-            names = self._remote.aliases(repository)
+            names = self._remote.tags(repository)
             return None if names is None else frozenset(filter(is_alias, names))
 
         return self._remembered(("aliases", repository), ask)
@@ -153,9 +164,8 @@ class Catalog:
     def manifest(self, repository: str, reference: str) -> Manifest | Index | None:
         """What an alias or digest stands for; None when the repository does not have it.
 
-        :raises DXFError: when the registry's answer is not to be trusted
         :raises InvalidManifest: when it is not a manifest
-        :raises requests.RequestException: when there is none and nothing is known
+        :raises RegistryError: when the answer is not to be trusted, or there is none and nothing is known
         """
         if is_digest(reference):
             return self._by_digest(repository, reference)
@@ -261,7 +271,7 @@ class Catalog:
             return None
         try:
             manifest = manifests.parse(content, None, digest)
-        except (InvalidManifest, DXFError):
+        except InvalidManifest:
             return None
         self._keep_parsed(digest, manifest)
         return manifest
@@ -289,15 +299,15 @@ class Catalog:
             return self._settled(key, old, known, self._silent_until - began)
         try:
             value = ask(known)
-        except (ConnectionFailed, Timeout, HTTPError, DXFUnauthorizedError) as error:
-            if not _transient(error):
-                self._deny(key, error)
-                raise
+        except _REFUSED as error:
+            self._deny(key, error)
+            raise
+        except _TRANSIENT as error:
             if known is None and old is None:
                 raise
             self._log_stale(error)
             wait = max(_UNREACHABLE, monotonic() - began)  # what took long to find out is not tried often
-            if not isinstance(error, HTTPError):
+            if isinstance(error, _AWAY):
                 self._silent_until = monotonic() + wait
             return self._settled(key, old, cast("Value", known), wait)  # what was asked before was of the same kind
         self._log_back()
@@ -347,9 +357,3 @@ class Catalog:
             lifetime = min(self._ttl, _MISSING) if value is None and key != _CATALOG else self._ttl
         self._answers[key] = _Answer(value, monotonic() + lifetime)
         self._denials.pop(key, None)
-
-
-def _transient(error: Exception) -> bool:
-    if isinstance(error, HTTPError):
-        return status_of(error) >= 500 or status_of(error) == _TOO_MANY
-    return isinstance(error, ConnectionFailed | Timeout)

@@ -9,31 +9,25 @@ import codecs
 import ctypes
 import errno
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import fuse
 
 from regfs.fs.errnos import errors_as_errno
 from regfs.fs.filesystem import Filesystem
+from regfs.mount.closing import closes_first
+from regfs.mount.ownership import Ownership
 from regfs.tree.attributes import Attributes
 from regfs.write.open_files import Writing
 
 FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds
-_OURS = b"user.regfs."
-# Programs that open a file, duplicate the descriptor to the number that they want, and close the first one: shells for
-# a redirection, dd and touch. Seen in the FLUSH requests of each. No shell minds what close says; dd and touch close
-# once more.
-_CLOSING_FIRST = frozenset(
-    {"bash", "sh", "dash", "zsh", "fish", "ksh", "ksh93", "mksh", "ash", "busybox", "csh", "tcsh", "dd", "touch"}
-)
+_USER = b"user."
 _PATHS = 100_000  # whose pages are known
 
 
@@ -48,41 +42,6 @@ def _names(name: str) -> codecs.CodecInfo | None:
 
 
 codecs.register(_names)
-
-
-class Ownership:
-    """Whose the files are, and what of their modes is masked.
-
-    :param umask: permission bits to take away
-    """
-
-    def __init__(self, uid: int, gid: int, umask: int, read_only: bool) -> None:
-        self._uid = uid
-        self._gid = gid
-        self._umask = umask
-        self._read_only = read_only
-        self._started_ns = time.time_ns()
-
-    def stat(self, attributes: Attributes) -> dict[str, int]:
-        """The attributes as fusepy takes them."""
-        writable = attributes.writable and not self._read_only
-        if attributes.is_directory:
-            mode, links = stat.S_IFDIR | (0o755 if writable else 0o555), 2
-            changed_ns = self._started_ns  # an alias's time is known once it was looked into: to tar, that is no change
-        else:
-            mode, links = stat.S_IFREG | (0o644 if writable else 0o444), 1
-            changed_ns = attributes.mtime_ns
-        return {
-            "st_mode": mode & ~self._umask,
-            "st_nlink": links,
-            "st_size": attributes.size,
-            "st_blocks": -(-attributes.size // 512),
-            "st_uid": self._uid,
-            "st_gid": self._gid,
-            "st_mtime": attributes.mtime_ns,
-            "st_ctime": changed_ns,
-            "st_atime": attributes.mtime_ns,
-        }
 
 
 @dataclass(eq=False)
@@ -183,14 +142,35 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         self._ready = ready
         self._cache = PageCache()
 
+    def _stat(self, attributes: Attributes) -> dict[str, int]:
+        """The attributes as fusepy takes them."""
+        found = self._ownership.stat(attributes)
+        return {
+            "st_mode": found.mode,
+            "st_nlink": found.links,
+            "st_size": attributes.size,
+            "st_blocks": -(-attributes.size // 512),
+            "st_uid": found.uid,
+            "st_gid": found.gid,
+            "st_ino": attributes.inode or 0,
+            "st_rdev": found.device,
+            "st_mtime": attributes.mtime_ns,
+            "st_ctime": found.changed_ns,
+            "st_atime": attributes.mtime_ns,
+        }
+
     def init(self, path: str) -> None:
         self._ready()
 
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, int]:
         with errors_as_errno("stat", path):
             if path is None or fh is not None:
-                return self._ownership.stat(self._filesystem.getattr_open(fh or 0))
-            return self._ownership.stat(self._filesystem.getattr(path))
+                return self._stat(self._filesystem.getattr_open(fh or 0))
+            return self._stat(self._filesystem.getattr(path))
+
+    def readlink(self, path: str) -> str:
+        with errors_as_errno("readlink", path):
+            return self._filesystem.readlink(path)
 
     def opendir(self, path: str) -> int:
         with errors_as_errno("list", path):
@@ -201,17 +181,17 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         if path is None:
             raise OSError(errno.ENOENT, "the directory is gone")
         with errors_as_errno("list", path):
-            here = self._ownership.stat(self._filesystem.getattr(path))
+            here = self._stat(self._filesystem.getattr(path))
             yield from ((name, here, 0) for name in (".", ".."))
             for name, attributes in self._filesystem.readdir(path):
-                yield name, self._ownership.stat(attributes), 0
+                yield name, self._stat(attributes), 0
 
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         with errors_as_errno("getxattr", path):
             value = self._filesystem.xattrs(path).get(name)
             if value is None:
                 raise OSError(errno.ENODATA, name)
-            return value.encode()
+            return value
 
     def listxattr(self, path: str) -> list[str]:
         with errors_as_errno("listxattr", path):
@@ -306,17 +286,6 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         }
 
 
-def closes_first(process: int) -> bool:
-    """Whether the program of a process is one that closes a descriptor of a new file before it writes to it.
-
-    Asked when it opens the file, and never when it closes it: see docs/decisions/0010.
-    """
-    try:
-        return Path(f"/proc/{process}/comm").read_text(errors="replace").rstrip("\n") in _CLOSING_FIRST
-    except OSError:
-        return False
-
-
 class DirectReads(fuse.FUSE):  # type: ignore[misc]
     """fusepy, but a read goes straight into libfuse's buffer, and each open says what the kernel's pages are worth."""
 
@@ -340,9 +309,12 @@ class DirectReads(fuse.FUSE):  # type: ignore[misc]
         info.direct_io, info.keep_cache = self.operations.caching(path.decode(self.encoding), handle)
 
     def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *args: int) -> int:
-        """The kernel asks for security.capability at each write, ``ls -l`` for three names of each file: not ours."""
-        if not name.startswith(_OURS):
-            return -errno.ENODATA
+        """The kernel asks for security.capability at each write, ``ls`` for some names of each file: none can be there.
+
+        Told so, coreutils asks once for a device; told that a file has no such attribute, it asks for each file.
+        """
+        if not name.startswith(_USER):
+            return -errno.EOPNOTSUPP
         count: int = super().getxattr(path, name, value, size, *args)
         return count
 

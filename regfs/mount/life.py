@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from regfs.fs.remedies import remedy_of
+from regfs.mount.kernel.device import MountRefused, Wanted, detach, handed_over, helper, usable
+from regfs.mount.kernel.device import mount as mount_device
+from regfs.mount.kernel.entries import ENTRY_SECONDS
+from regfs.mount.kernel.serving import serve
+from regfs.mount.ownership import Ownership
 from regfs.mount.processes import is_in, mounts, others, users
 from regfs.mount.systemd import notify
 from regfs.mount.table import Register, mount_on, without_touching
@@ -46,6 +50,8 @@ class MountOptions(Options):
 
     :param metrics: host and port to serve metrics on, for Prometheus
     :param kernel_options: words of mount(8) that the kernel heeds, such as ``noexec``
+    :param fuse: the adapter: ``kernel``, ``fusepy``, or ``auto`` for the first of these that can be used
+    :param fuse_fd: a descriptor of /dev/fuse that somebody has mounted with
     """
 
     directory: Path
@@ -57,6 +63,13 @@ class MountOptions(Options):
     log_level: str = "info"
     kernel_options: tuple[str, ...] = ()
     metrics: tuple[str, int] | None = None
+    fuse: str = "auto"
+    fuse_fd: int | None = None
+
+    @property
+    def speaks_protocol(self) -> bool:
+        """Whether the mount speaks the kernel's own protocol, and needs no libfuse."""
+        return self.fuse_fd is not None or self.fuse == "kernel" or (self.fuse == "auto" and usable())
 
 
 def mount_in_foreground(options: MountOptions) -> None:
@@ -64,8 +77,7 @@ def mount_in_foreground(options: MountOptions) -> None:
 
     :raises MountFailed: when there is no mount
     """
-    check_directory(options.directory)
-    check_own_files(options)
+    _check(options)
     log_to(logging.StreamHandler(), options.log_level)
 
     def ready() -> None:
@@ -79,8 +91,7 @@ def mount_in_background(options: MountOptions) -> None:
 
     :raises MountFailed: when there is no mount
     """
-    check_directory(options.directory)
-    check_own_files(options)
+    _check(options)
     told, tell = os.pipe()
     server = os.fork()
     if server == 0:
@@ -96,6 +107,16 @@ def mount_in_background(options: MountOptions) -> None:
     if not answer.endswith(_READY):
         raise MountFailed(_one_line(answer.decode(errors="replace").splitlines()))
     os.stat(options.directory)
+
+
+def _check(options: MountOptions) -> None:
+    """Make sure that the mount can be made.
+
+    :raises MountFailed: when not
+    """
+    if options.fuse_fd is None:  # else the directory is mounted on, and answers once it is served
+        check_directory(options.directory)
+    check_own_files(options)
 
 
 def _one_line(lines: list[str]) -> str:
@@ -141,7 +162,7 @@ def check_own_files(options: MountOptions) -> None:
 
     :raises MountFailed: when one of these lies in the directory to be mounted on, or on a mount of regfs
     """
-    mounted_on = os.path.realpath(options.directory)
+    mounted_on = os.fspath(without_touching(os.fspath(options.directory)))
     there = [mount for mount in mounts() if mount.kind == "fuse.regfs"]
     own = {"--cache-dir": options.cache_dir, "XDG_STATE_HOME": options.state_dir, "--log-file": options.log_file}
     for name, path in own.items():
@@ -168,7 +189,7 @@ def check_directory(directory: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
             raise MountFailed(f"{directory}: {error.strerror}") from None
-        subprocess.run(["fusermount", "-u", "-z", os.fspath(directory)], check=False, stderr=subprocess.DEVNULL)
+        detach(directory)
         return
     if os.path.ismount(directory):
         raise MountFailed(f"{directory} is busy: something is mounted there; run: regfs umount {directory}")
@@ -208,13 +229,15 @@ def _check_device() -> None:
         raise MountFailed(
             "/dev/fuse is closed to you; as root, run: chmod 666 /dev/fuse; a container needs --device /dev/fuse"
         )
-    if os.geteuid() != 0 and shutil.which("fusermount") is None:
+    if os.geteuid() != 0 and helper() is None:
         raise MountFailed("fusermount is missing; install it: apt install fuse")
 
 
 def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
-    _check_libfuse()
-    _check_device()
+    if not options.speaks_protocol:
+        _check_libfuse()
+    if options.fuse_fd is None:
+        _check_device()
     try:
         graph = Graph(options)
         filesystem = graph.filesystem
@@ -226,10 +249,11 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
         log.info("%s is mounted on %s%s", options.reference, options.directory, user)
         ready()
 
-    register, where = Register(options.state_dir / "mounts"), Path(os.path.realpath(options.directory))
+    register, where = Register(options.state_dir / "mounts"), without_touching(os.fspath(options.directory))
     entered = register.entered(str(options.reference), options.reference.host, where)
     with graph, entered as left, _telling(graph, options):
-        _run_libfuse(graph, options, mounted)
+        run = _run_kernel if options.speaks_protocol else _run_libfuse
+        run(graph, options, mounted)
         notify(os.environ, "STOPPING=1")
         left.append(filesystem.shutdown())
     counts = graph.activity.counts()
@@ -246,13 +270,35 @@ def _check_libfuse() -> None:
         raise MountFailed("libfuse 2 is missing; install it: apt install fuse libfuse2") from None
 
 
+def _run_kernel(graph: Graph, options: MountOptions, mounted: Callable[[], None]) -> None:
+    """Answer the kernel, by its own protocol, until the mount is unmounted.
+
+    :raises MountFailed: when it cannot be mounted
+    """
+    directory = without_touching(os.fspath(options.directory))
+    wanted = Wanted(
+        directory=directory,
+        source=str(options.reference),
+        allow_other=options.allow_other,
+        check_permissions=options.allow_other,  # alone, a user needs no check
+        read_only=options.read_only,
+        words=options.kernel_options,
+    )
+    ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
+    try:
+        device = mount_device(wanted) if options.fuse_fd is None else handed_over(options.fuse_fd)
+        serve(device, graph.filesystem, ownership, directory, min(ENTRY_SECONDS, options.ttl), mounted)
+    except MountRefused as error:
+        raise MountFailed(str(error)) from None
+
+
 def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None]) -> None:
     """Answer the kernel until the mount is unmounted.
 
     :param mounted: called once the kernel can ask
     :raises MountFailed: when libfuse cannot mount it
     """
-    from regfs.mount.fusepy_adapter import FILE_NAMES, DirectReads, Operations, Ownership
+    from regfs.mount.fusepy_adapter import FILE_NAMES, DirectReads, Operations
 
     ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
     try:
@@ -331,13 +377,13 @@ def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
 
 
 def _fusermount(*arguments: str, directory: Path) -> None:
-    command = ["fusermount", *arguments, os.fspath(directory)]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
-    except FileNotFoundError:
-        raise MountFailed("fusermount is missing; install it: apt install fuse") from None
+    program = helper()
+    if program is None:
+        raise MountFailed("fusermount is missing; install it: apt install fuse")
+    command = [program, *arguments, os.fspath(directory)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1].removeprefix("fusermount: ")
+        reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1].removeprefix(f"{program}: ")
         if "/etc/mtab" in reason:
             reason += "; as root, run: ln -s /proc/self/mounts /etc/mtab"
         raise MountFailed(_who(directory) if _BUSY in reason else f"{directory}: {reason}")

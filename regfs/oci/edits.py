@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from regfs.oci.errors import InvalidManifest
 from regfs.oci.manifest import (
     ARTIFACT_TYPE,
     BLOB_MEDIA_TYPE,
@@ -25,7 +26,6 @@ from regfs.oci.manifest import (
     TITLE,
     Descriptor,
     Index,
-    InvalidManifest,
     Manifest,
     descriptor,
     load,

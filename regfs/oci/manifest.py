@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from regfs.exceptions import DXFUnsupportedSchemaType
+from regfs.oci.errors import InvalidManifest, UnsupportedManifest
 from regfs.oci.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -43,10 +43,6 @@ _MAX_DESCRIPTORS = 150_000
 _MAX_PARTS = 1_000_000  # objects, lists and members of JSON; 100,000 layers are 600,000
 _NOTHING: Mapping[str, Any] = {}  # one for all: a manifest has 100,000 descriptors, and few of them say anything more
 _KNOWN = frozenset({"mediaType", "digest", "size", "annotations", "platform"})
-
-
-class InvalidManifest(ValueError):
-    """Bytes that claim to be a manifest and are not one."""
 
 
 def digest_of(content: bytes, like: str | None = None) -> str:
@@ -179,7 +175,7 @@ def kind(document: Mapping[str, Any], content_type: str | None = None) -> str:
     fields that are there (image specification 1.1, "mediaType").
 
     :param content_type: the Content-Type header of the response that brought it
-    :raises DXFUnsupportedSchemaType: when it is none of the known types
+    :raises UnsupportedManifest: when it is none of the known types
     """
     if document.get("schemaVersion") == 1:
         return SCHEMA1_SIGNED if "signatures" in document else SCHEMA1
@@ -188,7 +184,7 @@ def kind(document: Mapping[str, Any], content_type: str | None = None) -> str:
         header = (content_type or "").partition(";")[0].strip()
         stated = header if header in MANIFESTS | INDEXES else _kind_by_fields(document)
     if not isinstance(stated, str) or stated not in MANIFESTS | INDEXES:
-        raise DXFUnsupportedSchemaType(stated)
+        raise UnsupportedManifest(stated)
     return stated
 
 
@@ -206,7 +202,7 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
     :param content_type: the Content-Type header of the response that brought it
     :param digest: what it is known by, to hash it with the same algorithm
     :raises InvalidManifest: when *content* is not a JSON object
-    :raises DXFUnsupportedSchemaType: for schema 1 (see :mod:`regfs.oci.schema1`) and unknown types
+    :raises UnsupportedManifest: for schema 1 (see :mod:`regfs.oci.schema1`) and unknown types
     """
     document = load(content)
     media_type = kind(document, content_type)
@@ -217,7 +213,7 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
         entries = descriptors(document.get("manifests"))
         return Index(got, media_type, content, entries, annotations, artifact_type)
     if media_type not in MANIFESTS:
-        raise DXFUnsupportedSchemaType(media_type)
+        raise UnsupportedManifest(media_type)
     config = descriptor(document.get("config"))
     layers = descriptors(document.get("layers"))
     return Manifest(got, media_type, content, layers, config, annotations, artifact_type)

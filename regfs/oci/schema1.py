@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from regfs.exceptions import (
-    DXFDigestMismatchError,
-    DXFDisallowedSignatureAlgorithmError,
-    DXFSignatureChainNotImplementedError,
-    DXFUnexpectedDigestMethodError,
-    DXFUnexpectedKeyTypeError,
+from regfs.oci.errors import (
+    DigestMismatch,
+    DisallowedAlgorithm,
+    InvalidManifest,
+    SignatureChainUnsupported,
+    UnexpectedDigestMethod,
+    UnexpectedKeyType,
 )
-from regfs.oci.manifest import SCHEMA1_SIGNED, Descriptor, InvalidManifest, Manifest, digest_of, load
+from regfs.oci.manifest import SCHEMA1_SIGNED, Descriptor, Manifest, digest_of, load
 from regfs.oci.reference import is_digest
 
 # jwcrypto, and what it needs, takes longer to load than all of regfs: only a schema 1 manifest is worth that.
@@ -45,11 +46,11 @@ def verified_layers(content: bytes, digest: str | None, verify: bool = True) -> 
     :param content: the manifest as the registry sent it
     :param digest: its Docker-Content-Digest, the hash of the payload; None when there was none
     :param verify: whether to check the signatures as well
-    :raises DXFDisallowedSignatureAlgorithmError: signed with ``none``
-    :raises DXFSignatureChainNotImplementedError: signed through a certificate chain
-    :raises DXFUnexpectedKeyTypeError: signed with anything but EC P-256
-    :raises DXFDigestMismatchError: when the payload does not hash to *digest*
-    :raises DXFUnexpectedDigestMethodError: for a digest that is not sha256
+    :raises DisallowedAlgorithm: signed with ``none``
+    :raises SignatureChainUnsupported: signed through a certificate chain
+    :raises UnexpectedKeyType: signed with anything but EC P-256
+    :raises DigestMismatch: when the payload does not hash to *digest*
+    :raises UnexpectedDigestMethod: for a digest that is not sha256
     :raises jwcrypto.jws.InvalidJWSSignature: when a signature is wrong
     :raises InvalidManifest: when a field that is needed is missing or of another type
     """
@@ -67,7 +68,7 @@ def _layers(content: bytes, document: Mapping[str, Any], digest: str | None, ver
     if digest is not None:
         require_sha256(digest)
         if digest_of(payload) != digest:
-            raise DXFDigestMismatchError(digest_of(payload), digest)
+            raise DigestMismatch(digest_of(payload), digest)
     if verify:
         for signature in signatures:
             _verify(payload, signature)
@@ -90,9 +91,9 @@ def _signature(item: Mapping[str, Any]) -> _Signature:
     protected = json.loads(_decoded(item["protected"]))
     header = item["header"]
     if header["alg"].lower() == "none":
-        raise DXFDisallowedSignatureAlgorithmError("none")
+        raise DisallowedAlgorithm("none")
     if header.get("chain"):
-        raise DXFSignatureChainNotImplementedError
+        raise SignatureChainUnsupported
     length = protected["formatLength"]
     if not isinstance(length, int) or length < 0:
         raise InvalidManifest("not a schema 1 manifest: formatLength is not a length")
@@ -105,9 +106,9 @@ def _key(item: Mapping[str, Any]) -> jwk.JWK:
     from jwcrypto.common import JWException
 
     if item["kty"] != "EC":
-        raise DXFUnexpectedKeyTypeError(item["kty"], "EC")
+        raise UnexpectedKeyType(item["kty"], "EC")
     if item["crv"] != "P-256":
-        raise DXFUnexpectedKeyTypeError(item["crv"], "P-256")
+        raise UnexpectedKeyType(item["crv"], "P-256")
     try:
         return jwk.JWK(kty="EC", crv="P-256", x=item["x"], y=item["y"])
     except JWException as error:
@@ -136,11 +137,11 @@ def _decoded(text: str) -> bytes:
 def require_sha256(digest: str) -> str:
     """Return *digest* when it is a sha256 one.
 
-    :raises DXFUnexpectedDigestMethodError: with the algorithm that it names instead
+    :raises UnexpectedDigestMethod: with the algorithm that it names instead
     """
     algorithm, _, _ = digest.partition(":")
     if algorithm != "sha256":
-        raise DXFUnexpectedDigestMethodError(algorithm, "sha256")
+        raise UnexpectedDigestMethod(algorithm, "sha256")
     return digest
 
 

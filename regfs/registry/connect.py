@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from regfs.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
 from regfs.observe.exchange import Observer
 from regfs.oci.reference import Reference
-from regfs.registry.http.auth import Credential
-from regfs.registry.http.pooled import UnexpectedAnswer
-from regfs.registry.http.remote import Remote
-from regfs.registry.http.tls import Certificates, CertificateUnusable
-from regfs.registry.http.transport import (
-    ConnectionFailed,
-    OfflineTransport,
-    PooledTransport,
-    RequestException,
-    SSLError,
-    Timeout,
+from regfs.registry.api import (
+    InsecureLogin,
+    Registry,
+    RegistryError,
+    TimedOut,
+    Unauthenticated,
+    Unreachable,
+    UntrustedHost,
 )
+from regfs.registry.credential import Credential
+from regfs.registry.http.registry import HttpRegistry
+from regfs.registry.http.tls import Certificates, CertificateUnusable
+from regfs.registry.http.transport import PooledTransport
+from regfs.registry.mirrored import MirroredRegistry
+from regfs.registry.offline import OfflineRegistry
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class Connection:
     observer: Observer = lambda exchange: None
 
 
-def connect(reference: Reference, connection: Connection) -> Remote:
+def connect(reference: Reference, connection: Connection) -> Registry:
     """A registry that answered and let the user in.
 
     Without a scheme, a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
@@ -64,24 +66,25 @@ def connect(reference: Reference, connection: Connection) -> Remote:
     :raises CannotConnect: when none did
     """
     if connection.offline:
-        return Remote(_DOCKER_HUB.get(reference.host, reference.host), connection.insecure, OfflineTransport())
+        return OfflineRegistry(_DOCKER_HUB.get(reference.host, reference.host))
     if not connection.certificates.verify:
         log.warning("certificates are not verified: whoever is in the network can be %s, and be told its password",
                     reference.host)  # fmt: skip
     mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
     failure: CannotConnect | None = None
     for insecure in _schemes(reference, connection.insecure):
-        remote = _remote(reference, connection, insecure, mirrors)
+        origin = _http(reference, connection, insecure)
+        registry = MirroredRegistry(origin, mirrors) if mirrors else origin
         try:
-            remote.check()
-        except (RequestException, DXFError) as error:
-            remote.close()
+            registry.check()
+        except RegistryError as error:
+            registry.close()
             problem = CannotConnect(explain(error, reference.host))
-            if not isinstance(error, ConnectionFailed) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+            if not isinstance(error, Unreachable) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
         else:
-            return remote
+            return registry
     raise failure or CannotConnect(f"{reference.host} cannot be reached")
 
 
@@ -95,13 +98,13 @@ def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
         yield from (False, True)
 
 
-def _mirror(reference: Reference, connection: Connection) -> Remote:
+def _mirror(reference: Reference, connection: Connection) -> HttpRegistry:
     """A mirror. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
     insecure = reference.scheme == "http" or (reference.scheme is None and reference.is_loopback)
-    return _remote(reference, connection, insecure, ())
+    return _http(reference, connection, insecure)
 
 
-def _remote(reference: Reference, connection: Connection, insecure: bool, mirrors: Sequence[Remote]) -> Remote:
+def _http(reference: Reference, connection: Connection, insecure: bool) -> HttpRegistry:
     host = reference.host
     try:
         tls = connection.certificates.with_certs_d(os.environ, host).context()
@@ -115,27 +118,27 @@ def _remote(reference: Reference, connection: Connection, insecure: bool, mirror
         may_send_credentials=not insecure or reference.is_loopback,
         observer=connection.observer,
     )
-    return Remote(_DOCKER_HUB.get(host, host), insecure, transport, mirrors)
+    return HttpRegistry(_DOCKER_HUB.get(host, host), insecure, transport)
 
 
 def explain(error: Exception, host: str) -> str:
     """One line that says what is wrong with *host* and what to do."""
     text = str(error)
-    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
+    if isinstance(error, UntrustedHost) and "CERTIFICATE_VERIFY_FAILED" in text:
         return f"{host}: its TLS certificate cannot be verified; name the CA that signed it with --ca-file"
-    if isinstance(error, SSLError) and "certificate required" in text:
+    if isinstance(error, UntrustedHost) and "certificate required" in text:
         return f"{host}: it asks for a client certificate; name one with --client-cert and --client-key"
-    if isinstance(error, SSLError):
+    if isinstance(error, UntrustedHost):
         return f"{host} does not speak TLS as expected; if it is a plain HTTP registry, use --insecure"
-    if isinstance(error, Timeout):
+    if isinstance(error, TimedOut):
         return f"{host} does not answer in time; check the network, or raise --timeout"
-    if isinstance(error, ConnectionFailed):
+    if isinstance(error, Unreachable):
         return f"{host}: {_connection_problem(text, host)}"
-    if isinstance(error, DXFAuthInsecureError):
+    if isinstance(error, InsecureLogin):
         return f"{host} asks for a login over plain HTTP, where a password could be read; use HTTPS"
-    if isinstance(error, DXFUnauthorizedError):
+    if isinstance(error, Unauthenticated):
         return f"{host} refuses the login; log in with docker, podman or skopeo login {host}, or give --username"
-    if isinstance(error, UnexpectedAnswer):
+    if isinstance(error, RegistryError):
         return text
     return f"{host}: {type(error).__name__}: {text}"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from regfs.registry.http.upload import AHEAD_PIECE, UploadAhead
+from regfs.registry.api import AHEAD_PIECE, UploadAhead
 from regfs.write.content import Content, Growing, InOrder, Snapshot
 
 _FILES_AT_ONCE = 4

@@ -13,10 +13,9 @@ from time import monotonic
 
 from regfs.oci.edits import Refused
 from regfs.oci.manifest import Descriptor
-from regfs.registry.http.remote import Remote
+from regfs.registry.api import Denied, Invalid, Registry, Unauthenticated
 from regfs.util.single_flight import SingleFlight
 from regfs.write.ahead import AheadUploads
-from regfs.write.answers import is_denial, is_refusal
 from regfs.write.content import Content, CutShort, Growing, Snapshot
 
 _DENIED_SECONDS = 30.0  # that a denied push is remembered
@@ -67,7 +66,7 @@ class BlobPusher:
     :param ahead: the uploads of files that are still being written
     """
 
-    def __init__(self, registry: Remote, ahead: AheadUploads) -> None:
+    def __init__(self, registry: Registry, ahead: AheadUploads) -> None:
         self._registry = registry
         self._known = KnownBlobs()
         self._ahead = ahead
@@ -88,17 +87,16 @@ class BlobPusher:
         :param likely: whether the repository has a digest, most likely: it is asked for it, however small it is
         :raises OSError: when the content cannot be read, or is not to be pushed
         :raises CutShort: when it was cut by somebody else
-        :raises requests.RequestException, DXFError: when the registry did not take it
+        :raises RegistryError: when the registry did not take it
         """
         with self.noticing_denial(repository):
             while True:
                 snapshot = content.snapshot()
                 try:
                     self._deliver(repository, content, snapshot, likely)
-                except Exception as error:
-                    # A refusal can be for what somebody wrote meanwhile: the bytes were not the digest's any more.
-                    refused = isinstance(error, CutShort) or is_refusal(error)
-                    if not refused or content.is_still(snapshot):
+                except (CutShort, Invalid):
+                    # The refusal can be for what somebody wrote meanwhile: the bytes were not the digest's any more.
+                    if content.is_still(snapshot):
                         raise
                 if content.is_still(snapshot):
                     return snapshot
@@ -187,8 +185,7 @@ class BlobPusher:
         """Remember when the registry denies a push to a repository."""
         try:
             yield
-        except Exception as error:
-            if is_denial(error):
-                with self._lock:
-                    self._denied[repository] = monotonic() + _DENIED_SECONDS
+        except (Unauthenticated, Denied):
+            with self._lock:
+                self._denied[repository] = monotonic() + _DENIED_SECONDS
             raise

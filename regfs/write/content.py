@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from regfs.exceptions import DXFError
 from regfs.oci.manifest import digest_of
+from regfs.registry.api import RegistryError
 
 _COPY_BYTES = 1 << 20
 
 
-class CutShort(DXFError):
+class CutShort(RegistryError):
     """There are fewer bytes than were to be sent. Nothing waits for them then, and nothing tries again."""
 
 

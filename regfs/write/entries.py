@@ -15,8 +15,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from regfs.oci.target import Target
 from regfs.util.private import private_opener
-from regfs.write.target import Target
 
 
 @dataclass(frozen=True)

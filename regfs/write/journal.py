@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from regfs.oci.target import Target
 from regfs.util.private import OTHERWISE, private_directory, private_opener
 from regfs.write.entries import Entry
 from regfs.write.staging import Staged
-from regfs.write.target import Target
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from regfs.oci.edits import NewBytes, Refused, rfc3339
 from regfs.oci.edits import Path as TitlePath
 from regfs.oci.manifest import Manifest
 from regfs.oci.reference import is_digest
-from regfs.write.answers import names_unknown_blob
+from regfs.oci.target import Target
+from regfs.registry.api import BlobUnknown
 from regfs.write.blobs import BlobPusher
 from regfs.write.content import Snapshot
 from regfs.write.staging import Staged
 from regfs.write.tags import TagEditor
-from regfs.write.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,11 @@ class Publisher:
             pushed = push()
             try:
                 return self._tags.edit(repository, tag, pushed)
-            except Exception as error:
-                if not names_unknown_blob(error):
-                    raise
-            log.info("%s:%s: the registry had lost a blob; it is pushed again", repository, tag)
-            for change in pushed.values():
-                self._blobs.doubt(change.digest)
-            return self._tags.edit(repository, tag, push())
+            except BlobUnknown:
+                log.info("%s:%s: the registry had lost a blob; it is pushed again", repository, tag)
+                for change in pushed.values():
+                    self._blobs.doubt(change.digest)
+                return self._tags.edit(repository, tag, push())
 
     def publish(self, staged: Staged) -> None:
         """Push a written file and give it its name; returns when the registry has both.

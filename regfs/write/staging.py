@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from regfs.oci.target import Target
 from regfs.write.content import InOrder, Piece, Snapshot
 from regfs.write.entries import Entry
-from regfs.write.target import Target
 
 _COPY_BYTES = 1 << 20
 

@@ -17,13 +17,15 @@ from regfs.oci import manifest as manifests
 from regfs.oci.edits import Change, Refused, editable, edited, rfc3339, throw_away
 from regfs.oci.edits import Path as TitlePath
 from regfs.oci.manifest import Descriptor, Index, Manifest
-from regfs.registry.http.remote import Remote
-from regfs.write.answers import cannot_delete_tags
+from regfs.registry.api import Invalid, NotFound, Registry, Unsupported
 from regfs.write.blobs import BlobPusher
 from regfs.write.content import Fixed
 from regfs.write.turns import Edit, Tag, Turns, Writers
 
 log = logging.getLogger(__name__)
+
+# What a registry says that deletes manifests by their digests alone, or to which the tag is not there.
+_CANNOT_DELETE_TAGS = (Invalid, NotFound, Unsupported)
 
 # Between looks whether a tag is gone that the registry says it deletes. Pulp answers 202 and deletes in a task of its
 # own, a second or two later.
@@ -38,7 +40,7 @@ class TagEditor:
 
     def __init__(
         self,
-        registry: Remote,
+        registry: Registry,
         catalog: Catalog,
         blobs: BlobPusher,
         turns: Turns,
@@ -55,7 +57,7 @@ class TagEditor:
 
         :param changes: path → what becomes of the file there
         :raises Refused: for a tag that is multi-platform, signed, or would be too large
-        :raises requests.RequestException: when the registry did not take it
+        :raises RegistryError: when the registry did not take it
         """
         edit = Edit(dict(changes))
         writers = self._turns.wait((repository, tag), edit)
@@ -103,7 +105,7 @@ class TagEditor:
     def tag(self, repository: str, manifest: Manifest | Index, tag: str) -> None:
         """Give a manifest of *repository* one more tag, its bytes as they are.
 
-        :raises requests.HTTPError: when the registry refuses
+        :raises RegistryError: when the registry refuses
         """
         with self._turns.of((repository, tag)):
             self._put_as_it_is(repository, tag, manifest)
@@ -121,7 +123,7 @@ class TagEditor:
 
         :returns: whether it was done; not when a blob, or a manifest of an index, could not be brought over
         :raises Refused: ENOTEMPTY when the other tag has files
-        :raises requests.HTTPError: when the registry refuses
+        :raises RegistryError: when the registry refuses
         """
         with self._turns.of(source, goal):
             manifest = self._catalog.current(*source)
@@ -161,7 +163,7 @@ class TagEditor:
         when it cannot be, the old one is put back. What the registry says to a deletion is not believed: it is looked.
 
         :raises Refused: EPERM when the registry says that it deletes, and does not
-        :raises requests.HTTPError: when it refuses
+        :raises RegistryError: when it refuses
         """
         with self._turns.of((repository, tag)):
             self._delete(repository, tag)
@@ -179,9 +181,7 @@ class TagEditor:
         """Delete a tag; returns whether it is gone, which it is not where the registry deletes by digest alone."""
         try:
             self._registry.delete_tag(repository, tag)
-        except Exception as error:
-            if not cannot_delete_tags(error):
-                raise
+        except _CANNOT_DELETE_TAGS:
             return not self._has(repository, tag, old.digest)
         self._require_gone(repository, tag, old.digest)
         return True

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from regfs.cache.store import BlobCache
-from regfs.exceptions import DXFDigestMismatchError
 from regfs.oci.manifest import digest_of
+from regfs.registry.api import DigestMismatch
 from regfs.util.private import NotPrivate
 from tests.cache.conftest import digests, keep, leftovers, put_chunk
 from tests.contents import MIB, content_of, flip
@@ -43,7 +43,7 @@ def test_a_blob_has_no_name_in_the_cache_until_it_is_whole(cache: BlobCache) -> 
 
 
 def test_bytes_that_are_not_the_digest_s_leave_nothing(cache: BlobCache) -> None:
-    with pytest.raises(DXFDigestMismatchError) as caught, cache.adding(digest_of(b"right")) as file:
+    with pytest.raises(DigestMismatch) as caught, cache.adding(digest_of(b"right")) as file:
         file.write(b"wrong")
     assert (caught.value.got, caught.value.expected) == (digest_of(b"wrong"), digest_of(b"right"))
     assert (digests(cache), leftovers(cache)) == (set(), [])

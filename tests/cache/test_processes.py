@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.partial import CHUNK, SMALL
+from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor, digest_of
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache import workers
 from tests.cache.conftest import digests
@@ -26,7 +26,10 @@ from tests.scenarios.foreign import Foreign
 from tests.servers import Server, forward
 
 KILLS = 30  # each of two processes
-CONTENTS = [content_of(size, seed) for seed, size in enumerate((300_000, 3 * CHUNK + 5, SMALL + 5, 12 * CHUNK + 99))]
+CONTENTS = [
+    content_of(size, seed)
+    for seed, size in enumerate((300_000, 3 * CHUNK_BYTES + 5, SMALL_BLOB_BYTES + 5, 12 * CHUNK_BYTES + 99))
+]
 BLOBS = [Descriptor(digest_of(content), len(content)) for content in CONTENTS]
 
 
@@ -121,9 +124,9 @@ def require_right_chunks(cache: BlobCache, content: bytes, blob: Descriptor) -> 
     sparse = cache.sparse(blob.digest, blob.size)
     there = [chunk for chunk in range(sparse.chunks) if sparse.has(chunk)]
     for chunk in there:
-        expected = content[chunk * CHUNK : (chunk + 1) * CHUNK]
+        expected = content[chunk * CHUNK_BYTES : (chunk + 1) * CHUNK_BYTES]
         buffer = memoryview(bytearray(len(expected)))
-        assert sparse.read_into(buffer, chunk * CHUNK) == len(expected)
+        assert sparse.read_into(buffer, chunk * CHUNK_BYTES) == len(expected)
         assert buffer == expected, f"chunk {chunk} of {blob.digest}"
         assert sparse.claim(chunk), "a killed process still has it"
         sparse.release(chunk)
@@ -134,7 +137,7 @@ def require_right_chunks(cache: BlobCache, content: bytes, blob: Descriptor) -> 
 def require_readable(directory: Path, host: str, repository: str) -> None:
     """Everything reads right in the end, and can all be removed."""
     cache = BlobCache(directory)
-    remote = Remote(host, True, PooledTransport())
+    remote = HttpRegistry(host, True, PooledTransport())
     fetcher = Fetcher(cache, remote.source)
     for content, blob in zip(CONTENTS, BLOBS, strict=True):
         reader = fetcher.open(repository, blob)

@@ -13,11 +13,11 @@ from random import Random
 from typing import Any
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.partial import CHUNK
+from regfs.cache.storage import CHUNK_BYTES
 from regfs.cache.store import BlobCache
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache.fetching.conftest import read_from
 
@@ -37,7 +37,7 @@ def read_all(
     directory: Path, host: str, repository: str, blobs: Sequence[Descriptor], found: SimpleQueue[dict[str, str]]
 ) -> None:
     """Read blobs one after the other; tell the digest of what was read of each."""
-    remote = Remote(host, True, PooledTransport())
+    remote = HttpRegistry(host, True, PooledTransport())
     fetcher = Fetcher(BlobCache(directory), remote.source)
     got = {}
     for blob in blobs:
@@ -51,7 +51,7 @@ def read_all(
 def do_everything(directory: Path, host: str, repository: str, blobs: Sequence[Descriptor], seed: int) -> None:
     """Read, evict, remove, keep and remember at random, until it is killed."""
     random = Random(seed)
-    remote = Remote(host, True, PooledTransport())
+    remote = HttpRegistry(host, True, PooledTransport())
     cache = BlobCache(directory)
     fetcher = Fetcher(cache, remote.source)
     names = NameStore(directory, host)
@@ -61,10 +61,10 @@ def do_everything(directory: Path, host: str, repository: str, blobs: Sequence[D
         if lot < 0.7:
             reader = fetcher.open(repository, blob)
             whole = random.random() < 0.5
-            read_from(reader, 0 if whole else random.randrange(blob.size), blob.size if whole else CHUNK, 1 << 20)
+            read_from(reader, 0 if whole else random.randrange(blob.size), blob.size if whole else CHUNK_BYTES, 1 << 20)
             reader.close()
         elif lot < 0.8:
-            cache.make_room(random.choice((0, 4 * CHUNK, 12 * CHUNK)))
+            cache.make_room(random.choice((0, 4 * CHUNK_BYTES, 12 * CHUNK_BYTES)))
         elif lot < 0.85:
             cache.remove(blob.digest)
         elif lot < 0.95:

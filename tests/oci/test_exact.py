@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from regfs.exceptions import DXFUnsupportedSchemaType
+from regfs.oci.errors import UnsupportedManifest
 from regfs.oci import edits
 from regfs.oci import manifest as manifests
+from regfs.oci.errors import UnsupportedManifest
 from regfs.oci.manifest import Descriptor, Index, InvalidManifest
 from regfs.oci.reference import InvalidReference, parse_reference
 
@@ -74,7 +75,7 @@ def test_a_type_with_parameters_is_that_type() -> None:
 
 
 def test_what_has_no_fields_of_a_manifest_is_none() -> None:
-    with pytest.raises(DXFUnsupportedSchemaType):
+    with pytest.raises(UnsupportedManifest):
         manifests.kind({"other": 1})
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regfs.exceptions import DXFAuthInsecureError, DXFUnauthorizedError
+from regfs.registry.api import InsecureLogin, Unauthenticated
 from regfs.registry.http import auth
-from regfs.registry.http.auth import Access, Authorizer, Credential, parse_challenges
+from regfs.registry.http.auth import Access, Authorizer, Credential, basic, parse_challenges
 
 REALM = "https://auth.example/token"
 BEARER = f'Bearer realm="{REALM}",service="registry.example"'
@@ -93,7 +93,7 @@ def test_a_token_is_asked_of_the_host_that_was_given() -> None:
 
 @pytest.mark.parametrize("bearer", [{}, {"realm": ""}, {"realm": "nonsense"}, {"realm": "http://["}])
 def test_a_challenge_without_a_usable_realm_cannot_be_answered(bearer: dict[str, str]) -> None:
-    with pytest.raises(DXFUnauthorizedError):
+    with pytest.raises(Unauthenticated):
         auth.token_url(bearer, [])
 
 
@@ -124,7 +124,7 @@ def test_the_access_token_comes_first_unless_it_is_empty(document: object, token
 
 @pytest.mark.parametrize("document", [None, [], {}, {"token": ""}, {"token": 3}, "token"])
 def test_an_answer_without_a_token_is_a_refusal(document: object) -> None:
-    with pytest.raises(DXFUnauthorizedError):
+    with pytest.raises(Unauthenticated):
         auth.token_in(document)
 
 
@@ -183,22 +183,22 @@ def test_a_token_without_a_sane_lifetime_is_held_for_a_while(lifetime: object) -
 def test_the_token_server_is_told_who_asks() -> None:
     service = TokenService()
     Authorizer(service, lambda repository: FRED, True).renew(PULL, BEARER, None)
-    assert service.asked[0][1] == {"Authorization": FRED.header()}
+    assert service.asked[0][1] == {"Authorization": basic(FRED.username, FRED.password)}
 
 
 def test_a_refused_password_is_not_offered_again() -> None:
     authorizer = Authorizer(TokenService(), lambda repository: FRED, True)
     held = authorizer.renew(PULL, BASIC, None)
-    with pytest.raises(DXFUnauthorizedError):
+    with pytest.raises(Unauthenticated):
         authorizer.renew(PULL, BASIC, held)
 
 
 @pytest.mark.parametrize(("challenge", "credential"), [(BASIC, None), ("", FRED), ("Negotiate", FRED)])
 def test_a_challenge_that_cannot_be_answered_is_a_refusal(challenge: str, credential: Credential | None) -> None:
-    with pytest.raises(DXFUnauthorizedError):
+    with pytest.raises(Unauthenticated):
         Authorizer(TokenService(), lambda repository: credential, True).renew(PULL, challenge, None)
 
 
 def test_a_password_does_not_travel_over_plain_http() -> None:
-    with pytest.raises(DXFAuthInsecureError):
+    with pytest.raises(InsecureLogin):
         Authorizer(TokenService(), lambda repository: FRED, False).renew(PULL, BASIC, None)

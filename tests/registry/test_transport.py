@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from regfs import hash_bytes
-from regfs.exceptions import DXFUnauthorizedError
+from regfs.registry.api import NotFound, Unauthenticated
 from regfs.registry.http.auth import Access
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport, check_status
 from tests.registries import Registry
 from tests.servers import Answer, Server
@@ -35,10 +35,10 @@ def transport() -> Iterator[PooledTransport]:
 def test_failed_transfers_leave_the_pool_its_connections(
     transport: PooledTransport, plain: Registry, repository: str
 ) -> None:
-    remote = Remote(plain.host, True, transport)
+    remote = HttpRegistry(plain.host, True, transport)
     for _ in range(MORE_THAN_THE_POOL_HAS):
         source = remote.source(repository, MISSING)
-        with pytest.raises(requests.HTTPError), source.open(0, 1, 1):
+        with pytest.raises(NotFound), source.open(0, 1, 1):
             pass
     assert remote.blob_size(repository, MISSING) is None
 
@@ -73,7 +73,7 @@ def test_an_error_whose_body_is_cut_is_still_that_error(serve: NewServer, transp
 
 def test_a_401_is_unauthorized(serve: NewServer) -> None:
     host = serve(lambda request: Answer(401)).host
-    with pytest.raises(DXFUnauthorizedError):
+    with pytest.raises(Unauthenticated):
         check_status(requests.get(f"http://{host}/", timeout=5))
 
 

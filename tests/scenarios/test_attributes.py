@@ -135,8 +135,15 @@ def test_a_file_being_written_has_no_attributes_yet(view: View, foreign: Foreign
 
 def test_an_attribute_that_is_not_there_is_not_there(mounted: Mounted, foreign: Foreign, repository: str) -> None:
     foreign.artifact(repository, "v1", {"a": b"a"})
-    for name in ("user.regfs.nothing", "user.other", "security.capability"):
+    for name in ("user.regfs.nothing", "user.other"):
         with refused(errno.ENODATA):
+            os.getxattr(mounted.path(f"{repository}/v1/a"), name)
+
+
+def test_only_user_attributes_are_supported(mounted: Mounted, foreign: Foreign, repository: str) -> None:
+    foreign.artifact(repository, "v1", {"a": b"a"})
+    for name in ("security.capability", "system.posix_acl_access", "trusted.overlay.opaque"):
+        with refused(errno.EOPNOTSUPP):
             os.getxattr(mounted.path(f"{repository}/v1/a"), name)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from regfs.oci.target import Target
 from regfs.write.journal import Journal
 from regfs.write.staging import Staged
-from regfs.write.target import Target
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from regfs.oci.target import Target
 from regfs.util.private import NotPrivate
 from regfs.write.journal import Journal
-from regfs.write.target import Target
 from tests.write.conftest import HOST, TARGET, another_process, contents, names, take_all_files, write_down
 
 OTHERS = [

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
 from regfs.oci.manifest import Descriptor
-from regfs.registry.http.remote import Remote
+from regfs.oci.target import Target
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
-from regfs.registry.http.upload import AHEAD_PIECE, UploadAhead
+from regfs.registry.ahead import Ahead as UploadAhead
+from regfs.registry.api import AHEAD_PIECE, RegistryError
 from regfs.write.ahead import AheadUploads
 from regfs.write.blobs import BlobPusher
 from regfs.write.content import CutShort, Piece, Snapshot
 from regfs.write.journal import Journal
 from regfs.write.staging import Staged
-from regfs.write.target import Target
 from tests.contents import MIB
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign, digest_of
@@ -34,17 +34,17 @@ def proxy(plain: Registry) -> Iterator[Server]:
 
 
 @pytest.fixture
-def remote(proxy: Server) -> Iterator[Remote]:
+def remote(proxy: Server) -> Iterator[HttpRegistry]:
     """The registry to push to, through the proxy."""
-    made = Remote(proxy.host, True, PooledTransport())
+    made = HttpRegistry(proxy.host, True, PooledTransport())
     yield made
     made.close()
 
 
 @pytest.fixture
-def direct(plain: Registry) -> Iterator[Remote]:
+def direct(plain: Registry) -> Iterator[HttpRegistry]:
     """The registry to push to, and nothing between that waits for the rest of what was cut."""
-    made = Remote(plain.host, True, PooledTransport())
+    made = HttpRegistry(plain.host, True, PooledTransport())
     yield made
     made.close()
 
@@ -71,7 +71,7 @@ def has(registry: Foreign, repository: str, content: bytes) -> bool:
         return False
 
 
-def pushed(file: Staged, remote: Remote) -> Snapshot:
+def pushed(file: Staged, remote: HttpRegistry) -> Snapshot:
     """Push a file to a registry of which nothing is known."""
     return BlobPusher(remote, AheadUploads(remote.upload_ahead)).push(file.target.repository, file)
 
@@ -99,7 +99,7 @@ class Changing:
         """Whether nothing was changed since."""
         return self.file.is_still(snapshot)
 
-    def pushed(self, remote: Remote) -> Snapshot:
+    def pushed(self, remote: HttpRegistry) -> Snapshot:
         """Push it."""
         return BlobPusher(remote, AheadUploads(remote.upload_ahead)).push(self.file.target.repository, self)
 
@@ -109,7 +109,9 @@ def sent(proxy: Server, method: str) -> list[int]:
     return [len(request.body) for request in proxy.requests if request.method == method]
 
 
-def test_a_push_makes_the_bytes_a_blob(staged: Staged, remote: Remote, registry_has: Foreign, target: Target) -> None:
+def test_a_push_makes_the_bytes_a_blob(
+    staged: Staged, remote: HttpRegistry, registry_has: Foreign, target: Target
+) -> None:
     content = os.urandom(3 * MIB + 7)
     staged.write(content, 0)
     snapshot = pushed(staged, remote)
@@ -118,7 +120,7 @@ def test_a_push_makes_the_bytes_a_blob(staged: Staged, remote: Remote, registry_
     assert staged.sent == len(content)
 
 
-def test_what_the_registry_has_is_not_sent(staged: Staged, remote: Remote, proxy: Server) -> None:
+def test_what_the_registry_has_is_not_sent(staged: Staged, remote: HttpRegistry, proxy: Server) -> None:
     pusher, asked = BlobPusher(remote, AheadUploads(remote.upload_ahead)), list[str]()
     staged.write(b"bytes", 0)
     pusher.seen(staged.target.repository, [Descriptor(digest_of(b"bytes"), 5)])
@@ -128,7 +130,7 @@ def test_what_the_registry_has_is_not_sent(staged: Staged, remote: Remote, proxy
 
 
 def test_a_small_file_that_is_likely_there_is_asked_for(
-    staged: Staged, remote: Remote, proxy: Server, registry_has: Foreign, target: Target
+    staged: Staged, remote: HttpRegistry, proxy: Server, registry_has: Foreign, target: Target
 ) -> None:
     registry_has.push(target.repository, b"bytes")
     staged.write(b"bytes", 0)
@@ -142,7 +144,7 @@ def test_a_small_file_that_is_likely_there_is_asked_for(
 
 
 def test_a_file_of_the_journal_is_pushed_after_all(
-    journal: Journal, remote: Remote, registry_has: Foreign, target: Target
+    journal: Journal, remote: HttpRegistry, registry_has: Foreign, target: Target
 ) -> None:
     write_down(journal, b"some bytes", target)
     (pending,) = journal.pending()
@@ -156,7 +158,7 @@ def test_a_file_of_the_journal_is_pushed_after_all(
 
 
 def test_what_is_appended_during_a_push_is_pushed_with_it(
-    staged: Staged, remote: Remote, registry_has: Foreign, target: Target
+    staged: Staged, remote: HttpRegistry, registry_has: Foreign, target: Target
 ) -> None:
     staged.write(b"some bytes", 0)
     changing = Changing(staged, lambda: staged.write(b" more", 10))
@@ -169,7 +171,7 @@ def test_what_is_appended_during_a_push_is_pushed_with_it(
 @pytest.mark.parametrize("size", [10, 3 * MIB])
 @pytest.mark.parametrize("change", ["written over", "cut", "emptied"])
 def test_what_is_changed_during_a_push_is_no_error(
-    staged: Staged, direct: Remote, registry_has: Foreign, target: Target, change: str, size: int
+    staged: Staged, direct: HttpRegistry, registry_has: Foreign, target: Target, change: str, size: int
 ) -> None:
     content = os.urandom(size)
     expected = {"written over": b"other" + content[5:], "cut": content[: size - 5], "emptied": b""}[change]
@@ -185,7 +187,7 @@ def test_what_is_changed_during_a_push_is_no_error(
 
 
 def test_a_file_that_was_cut_by_somebody_else_is_an_error_at_once(
-    journal: Journal, staged: Staged, direct: Remote
+    journal: Journal, staged: Staged, direct: HttpRegistry
 ) -> None:
     staged.write(bytes(3 * MIB), 0)
     data = next(journal.directory.glob("*/data"))
@@ -204,9 +206,9 @@ def test_bytes_that_changed_on_the_way_are_refused(staged: Staged, plain: Regist
         return honest(request)
 
     with Server(spoil) as proxy:
-        remote = Remote(proxy.host, True, PooledTransport())
+        remote = HttpRegistry(proxy.host, True, PooledTransport())
         staged.write(b"some bytes", 0)
-        with pytest.raises(requests.HTTPError):
+        with pytest.raises(RegistryError):
             pushed(staged, remote)
         remote.close()
     assert len(spoilt) == 1
@@ -216,7 +218,7 @@ def test_bytes_that_changed_on_the_way_are_refused(staged: Staged, plain: Regist
 class Ahead:
     """Sends a file while it is written, as a mount does, but when it is told to."""
 
-    def __init__(self, file: Staged, remote: Remote) -> None:
+    def __init__(self, file: Staged, remote: HttpRegistry) -> None:
         self.file = file
         self.remote = remote
         self.begun: list[str] = []
@@ -247,7 +249,7 @@ class Ahead:
 
 
 @pytest.fixture
-def ahead(staged: Staged, remote: Remote) -> Ahead:
+def ahead(staged: Staged, remote: HttpRegistry) -> Ahead:
     """Sends the file while it is written."""
     return Ahead(staged, remote)
 
@@ -256,7 +258,7 @@ CONTENT = os.urandom(AHEAD_PIECE + 4 * MIB)
 
 
 def test_a_large_file_is_sent_while_it_is_written(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, registry_has: Foreign, target: Target
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server, registry_has: Foreign, target: Target
 ) -> None:
     assert not ahead.write(CONTENT[: AHEAD_PIECE - 1], 0)
     assert ahead.write(CONTENT[AHEAD_PIECE - 1 : AHEAD_PIECE], AHEAD_PIECE - 1)
@@ -273,7 +275,13 @@ def test_a_large_file_is_sent_while_it_is_written(
 
 @pytest.mark.parametrize("change", ["written over", "cut", "emptied", "moved", "filled"])
 def test_what_was_sent_and_is_no_longer_so_is_cancelled(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, registry_has: Foreign, target: Target, change: str
+    staged: Staged,
+    ahead: Ahead,
+    remote: HttpRegistry,
+    proxy: Server,
+    registry_has: Foreign,
+    target: Target,
+    change: str,
 ) -> None:
     assert ahead.write(CONTENT, 0)
     expected = CONTENT
@@ -300,7 +308,7 @@ def test_what_was_sent_and_is_no_longer_so_is_cancelled(
 
 
 def test_another_name_in_the_same_repository_cancels_nothing(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, target: Target
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server, target: Target
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.aim(Target(target.repository, "v2", ("other.bin",)))
@@ -310,7 +318,7 @@ def test_another_name_in_the_same_repository_cancels_nothing(
 
 @pytest.mark.parametrize("more", [0, 5])
 def test_a_file_that_is_not_cut_shorter_is_not_cancelled(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server, more: int
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server, more: int
 ) -> None:
     assert ahead.write(CONTENT, 0)
     staged.truncate(len(CONTENT) + more)
@@ -325,7 +333,7 @@ def test_a_file_that_is_cut_to_its_own_size_goes_on_being_sent(staged: Staged, a
 
 
 def test_what_the_repository_has_after_all_is_cancelled(
-    staged: Staged, ahead: Ahead, remote: Remote, proxy: Server
+    staged: Staged, ahead: Ahead, remote: HttpRegistry, proxy: Server
 ) -> None:
     assert ahead.write(CONTENT, 0)
     ahead.pushed(likely=True)
@@ -333,7 +341,9 @@ def test_what_the_repository_has_after_all_is_cancelled(
     assert not ahead.write(CONTENT, len(CONTENT))
 
 
-def test_a_file_that_is_let_go_of_is_cancelled(journal: Journal, target: Target, remote: Remote, proxy: Server) -> None:
+def test_a_file_that_is_let_go_of_is_cancelled(
+    journal: Journal, target: Target, remote: HttpRegistry, proxy: Server
+) -> None:
     file = journal.stage(target)
     ahead = Ahead(file, remote)
     assert ahead.write(CONTENT, 0)
@@ -342,7 +352,7 @@ def test_a_file_that_is_let_go_of_is_cancelled(journal: Journal, target: Target,
     assert sent(proxy, "DELETE") == [0]
 
 
-def test_a_pushed_file_that_grows_is_not_sent_ahead_again(staged: Staged, ahead: Ahead, remote: Remote) -> None:
+def test_a_pushed_file_that_grows_is_not_sent_ahead_again(staged: Staged, ahead: Ahead, remote: HttpRegistry) -> None:
     assert ahead.write(CONTENT, 0)
     ahead.pushed()
     assert not ahead.write(CONTENT, len(CONTENT))
@@ -369,7 +379,7 @@ def test_a_file_that_is_emptied_before_anything_was_sent_is_sent_ahead(staged: S
     assert ahead.write(CONTENT, 0)
 
 
-def test_a_file_of_the_journal_is_not_sent_ahead(journal: Journal, target: Target, remote: Remote) -> None:
+def test_a_file_of_the_journal_is_not_sent_ahead(journal: Journal, target: Target, remote: HttpRegistry) -> None:
     write_down(journal, b"some bytes", target)
     (pending,) = journal.pending()
     file = journal.again(pending)

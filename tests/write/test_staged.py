@@ -16,10 +16,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from regfs.oci.target import Target
 from regfs.write.content import Snapshot
 from regfs.write.journal import Journal
 from regfs.write.staging import Staged
-from regfs.write.target import Target
 from tests.contents import MIB
 from tests.write.conftest import HOST, TARGET, contents, names, take_all_files
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from regfs.registry.http.auth import Credential
+from regfs.registry.credential import Credential
 from regfs.util.xdg import config_home, home
 
 log = logging.getLogger(__name__)

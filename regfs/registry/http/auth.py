@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from regfs.exceptions import DXFAuthInsecureError, DXFUnauthorizedError
+from regfs.registry.api import InsecureLogin, Unauthenticated
+from regfs.registry.credential import Credential
 from regfs.util.single_flight import SingleFlight
 
 CATALOG_SCOPE = "registry:catalog:*"
@@ -56,14 +57,14 @@ def token_url(bearer: Mapping[str, str], scopes: Sequence[str], auth_host: str |
     :param bearer: parameters of the Bearer challenge
     :param scopes: what the token is for, such as ``repository:name:pull,push``
     :param auth_host: host to ask instead of the one that the challenge names
-    :raises DXFUnauthorizedError: when the challenge names no realm that is a URL
+    :raises Unauthenticated: when the challenge names no realm that is a URL
     """
     try:
         realm = urlsplit(bearer.get("realm", ""))
     except ValueError:
-        raise DXFUnauthorizedError from None
+        raise Unauthenticated from None
     if not realm.netloc:
-        raise DXFUnauthorizedError
+        raise Unauthenticated
     query = parse_qsl(realm.query)
     if "service" in bearer:
         query.append(("service", bearer["service"]))
@@ -83,35 +84,19 @@ def scopes_for(bearer: Mapping[str, str], repository: str | None, actions: Seque
 def token_in(document: object) -> str:
     """The token of a token server's answer: ``access_token`` when present and usable in a header, else ``token``.
 
-    :raises DXFUnauthorizedError: when there is none
+    :raises Unauthenticated: when there is none
     """
     if isinstance(document, dict):
         for name in ("access_token", "token"):
             value = document.get(name)
             if isinstance(value, str) and _TOKEN.fullmatch(value):
                 return value
-    raise DXFUnauthorizedError
+    raise Unauthenticated
 
 
 def _lifetime(document: object) -> float:
     value = document.get("expires_in") if isinstance(document, dict) else None
     return float(min(value, _MAX_LIFETIME)) if isinstance(value, int | float) and value > 0 else _DEFAULT_LIFETIME
-
-
-@dataclass(frozen=True)
-class Credential:
-    """Who to be at a registry. Its secrets are in no repr.
-
-    :param refresh_token: an identity token, to be exchanged for access tokens (OAuth 2); instead of a password
-    """
-
-    username: str
-    password: str = field(repr=False)
-    refresh_token: str = field(default="", repr=False)
-
-    def header(self) -> str:
-        """The Authorization header value."""
-        return basic(self.username, self.password)
 
 
 @dataclass(frozen=True)
@@ -188,26 +173,26 @@ class Authorizer:
         """A header value other than the *refused* one, for a request that got a 401.
 
         :param challenge: the 401's WWW-Authenticate header
-        :raises DXFUnauthorizedError: when there is nothing else to offer
-        :raises DXFAuthInsecureError: when credentials would travel over plain HTTP
+        :raises Unauthenticated: when there is nothing else to offer
+        :raises InsecureLogin: when credentials would travel over plain HTTP
         """
         current = self.header(access)
         if current is not None and current != refused:
             return current
         header = self._renewals.do(access, lambda: self._renewed(access, parse_challenges(challenge)))
         if header == refused:
-            raise DXFUnauthorizedError
+            raise Unauthenticated
         return header
 
     def _renewed(self, access: Access, challenges: Mapping[str, Mapping[str, str]]) -> str:
         credential = self._credential(access.repository)
         if credential is not None and not self._may_send:
-            raise DXFAuthInsecureError
+            raise InsecureLogin
         if "bearer" in challenges:
             return self._token(access, challenges["bearer"], credential)
         if "basic" not in challenges or credential is None or credential.refresh_token:
-            raise DXFUnauthorizedError
-        return self._hold(access, _Held(credential.header(), float("inf")))
+            raise Unauthenticated
+        return self._hold(access, _Held(basic(credential.username, credential.password), float("inf")))
 
     def _token(self, access: Access, bearer: Mapping[str, str], credential: Credential | None) -> str:
         scopes = scopes_for(bearer, access.repository or None, None)
@@ -216,7 +201,7 @@ class Authorizer:
                 token_url({"realm": bearer.get("realm", "")}, ()), {}, _form(bearer, scopes, credential)
             )
         else:
-            headers = {"Authorization": credential.header()} if credential else {}
+            headers = {"Authorization": basic(credential.username, credential.password)} if credential else {}
             document = self._ask(token_url(bearer, scopes), headers, None)
         lifetime = _lifetime(document)
         expires = time.monotonic() + lifetime - min(_MARGIN, lifetime / 5)

@@ -1,4 +1,6 @@
-"""Sending requests: sessions, tokens, redirects and the one status check; with ``adapter``, the owner of ``requests``.
+"""Sending requests: sessions, tokens, redirects and the one status check. With ``connections`` it owns ``requests``.
+
+What fails here is an exception of ``requests``, or a refused login; :mod:`regfs.registry.http.errors` translates it.
 
 Two ways of sending. :class:`Sessions` is what :class:`regfs.DXF` documents: a session per entered context, else one
 per request, no retries. :class:`PooledTransport` is the filesystem's: one pool of connections for all threads,
@@ -14,6 +16,8 @@ import re
 import ssl
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
@@ -22,23 +26,23 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import requests
 from requests import HTTPError, RequestException, Response
 from requests.auth import AuthBase
+from requests.exceptions import ChunkedEncodingError as TransferGarbled
 from requests.exceptions import ConnectionError as ConnectionFailed
 from requests.exceptions import SSLError, Timeout
 from requests.utils import super_len
 from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning, NewConnectionError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as Interrupted
 
-from regfs.exceptions import DXFUnauthorizedError
 from regfs.observe.exchange import Exchange, Observer
 from regfs.oci.reference import is_loopback
-from regfs.registry.http.auth import Access, Authorizer, Credential
+from regfs.registry.api import Unauthenticated
+from regfs.registry.credential import Credential
+from regfs.registry.http.auth import Access, Authorizer
 from regfs.registry.http.connections import ERROR_BYTES, Adapter, Retries, without_deadline
 
 __all__ = [
     "ConnectionFailed",
     "HTTPError",
-    "Offline",
-    "OfflineTransport",
     "PooledTransport",
     "RequestException",
     "Response",
@@ -46,12 +50,15 @@ __all__ = [
     "Sessions",
     "Timeout",
     "TransferCut",
+    "TransferGarbled",
     "UnsafeRedirect",
     "Unusable",
     "check_status",
     "location_of",
+    "netloc_of",
     "read_into",
     "release",
+    "retry_after_seconds",
     "rewind",
     "status_of",
     "super_len",
@@ -59,7 +66,6 @@ __all__ = [
 ]
 
 CREATED = 201
-BAD_REQUEST = 400
 UNAUTHORIZED = 401
 NOT_FOUND = 404
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -82,20 +88,16 @@ class TransferCut(ConnectionFailed):
     """A body ended before it was whole."""
 
 
-class Offline(ConnectionFailed):
-    """No request is made: trying again is of no use."""
-
-
 def check_status(response: Response) -> Response:
     """Return a response that is not an error.
 
-    :raises DXFUnauthorizedError: for a 401
+    :raises Unauthenticated: for a 401
     :raises HTTPError: for any other 4xx or 5xx
     """
     if not response.ok:
         release(response)
     if response.status_code == UNAUTHORIZED:
-        raise DXFUnauthorizedError
+        raise Unauthenticated
     try:
         response.raise_for_status()
     except HTTPError as error:
@@ -137,7 +139,7 @@ def location_of(response: Response) -> str:
     except (KeyError, ValueError):
         usable = False
     if not usable:
-        raise Unusable(f"{_netloc(response.url)} does not say where to go on")
+        raise Unusable(f"{netloc_of(response.url)} does not say where to go on")
     return address
 
 
@@ -158,6 +160,18 @@ def read_into(response: Response, buffer: memoryview) -> int:
 def status_of(error: HTTPError) -> int:
     """The status of the answer that *error* is about; 0 when there was none."""
     return error.response.status_code if error.response is not None else 0
+
+
+def retry_after_seconds(response: Response) -> float | None:
+    """How long an answer asks to wait; None when it does not say (RFC 9110 section 10.2.3)."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+        return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 class Sessions:
@@ -216,11 +230,11 @@ class _Session(requests.Session):
             scheme = "" if target is None else urlsplit(urljoin(resp.url, target)).scheme
         except ValueError:
             resp.close()
-            raise Unusable(f"{_netloc(resp.url)} redirects to what is no address") from None
+            raise Unusable(f"{netloc_of(resp.url)} redirects to what is no address") from None
         if target is not None:
             release(resp)
         if scheme == "http" and resp.url.startswith("https:"):
-            raise UnsafeRedirect(f"{_netloc(resp.url)} redirects from HTTPS to plain HTTP")
+            raise UnsafeRedirect(f"{netloc_of(resp.url)} redirects from HTTPS to plain HTTP")
         return target
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: Response) -> None:
@@ -230,13 +244,13 @@ class _Session(requests.Session):
             prepared_request.headers.pop("Authorization", None)
 
     def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
-        if is_loopback(_netloc(prepared_request.url or "")):
+        if is_loopback(netloc_of(prepared_request.url or "")):
             return {}
         return super().rebuild_proxies(prepared_request, proxies)  # type: ignore[no-untyped-call]
 
     def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
         settings = super().merge_environment_settings(url, *args, **kwargs)
-        return {**settings, "proxies": {}} if is_loopback(_netloc(url)) else settings
+        return {**settings, "proxies": {}} if is_loopback(netloc_of(url)) else settings
 
 
 class PooledTransport:
@@ -300,7 +314,7 @@ class PooledTransport:
 
         :param access: what the request needs to be allowed to do; None sends no credentials
         :raises RequestException: when there was no response
-        :raises DXFUnauthorizedError: when the registry refused and there is nothing else to offer
+        :raises Unauthenticated: when the registry refused and there is nothing else to offer
         """
         repeat = kwargs.pop("repeat", method.upper() in _REPEATABLE)
         session = self._repeating if repeat else self._single
@@ -320,7 +334,7 @@ class PooledTransport:
         self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
     ) -> Response:
         """Send, unless the host could not be reached a moment ago: many callers then wait once, not each."""
-        host = _netloc(url)
+        host = netloc_of(url)
         if monotonic() < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
         whole = not kwargs.pop("stream", False)
@@ -333,7 +347,7 @@ class PooledTransport:
 
     def _observed(self, session: requests.Session, method: str, url: str, **kwargs: Any) -> Response:
         """Send, and tell the observer what came of it."""
-        host, began = _netloc(url), monotonic()
+        host, began = netloc_of(url), monotonic()
         result, answer = "error", 0
         try:
             response = session.request(method, url, stream=True, **kwargs)
@@ -362,7 +376,7 @@ class PooledTransport:
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
-            raise DXFUnauthorizedError from None
+            raise Unauthenticated from None
 
     def close(self) -> None:
         """Close every connection."""
@@ -370,7 +384,8 @@ class PooledTransport:
         self._single.close()
 
 
-def _netloc(url: str) -> str:
+def netloc_of(url: str) -> str:
+    """Host and optional port of an address."""
     return _split(url).netloc
 
 
@@ -415,17 +430,6 @@ def _plainly(error: RequestException, host: str) -> str:
         return without_queries(str(error))
     told = (str(part).rstrip(".") for part in reason.args if isinstance(part, str | Exception))
     return f"{host}: {without_queries(_WHOSE.sub('', ', '.join(told)))}"
-
-
-class OfflineTransport(PooledTransport):
-    """No network: every request fails at once, as if no registry could be reached."""
-
-    def send(self, method: str, url: str, *, access: Access | None = None, **kwargs: Any) -> Response:
-        """Fail.
-
-        :raises Offline: always
-        """
-        raise Offline("the mount is offline")
 
 
 def rewind(data: object) -> None:

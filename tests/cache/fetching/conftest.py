@@ -13,7 +13,7 @@ import pytest
 from regfs.cache.fetcher import Fetcher, Reader
 from regfs.cache.store import BlobCache
 from regfs.oci.manifest import Descriptor, digest_of
-from regfs.registry.http.remote import Remote
+from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.servers import Answer, Request, Server
 
@@ -100,14 +100,14 @@ def read_from(reader: Reader, offset: int, size: int, piece: int = 128 << 10) ->
 @pytest.fixture
 def reading(tmp_path: Path) -> Iterator[Callable[..., Reading]]:
     """Makes a fetcher on a registry that serves *content*; the timeout is short, so that a stall is soon over."""
-    made: list[tuple[Fetcher, Remote, Server]] = []
+    made: list[tuple[Fetcher, HttpRegistry, Server]] = []
 
     def make(
         content: bytes, *faults: Fault | None, always: Fault | None = None, strict: bool = False, timeout: float = 0.5
     ) -> Reading:
         registry = Lying(content, list(faults), always)
         cache = BlobCache(tmp_path / "cache")
-        remote = Remote(registry.server.host, True, PooledTransport(timeout=timeout))
+        remote = HttpRegistry(registry.server.host, True, PooledTransport(timeout=timeout))
         fetcher = Fetcher(cache, remote.source, strict)
         made.append((fetcher, remote, registry.server))
         return Reading(fetcher, cache, registry)

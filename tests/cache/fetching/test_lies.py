@@ -7,17 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from regfs.cache.partial import CHUNK
-from regfs.exceptions import DXFDigestMismatchError
-from regfs.registry.http.pooled import UnexpectedAnswer
-from regfs.registry.http.transport import ConnectionFailed, HTTPError, Timeout
+from regfs.cache.storage import CHUNK_BYTES
+from regfs.registry.api import DigestMismatch, Failed, Interrupted, NotFound, TimedOut, Untrustworthy
 from tests.cache.fetching.conftest import Reading, read_from
 from tests.contents import content_of
 from tests.logs import OTHER_BYTES
 from tests.servers import Answer, Request, Server
 
 Make = Callable[..., Reading]
-LARGE = 12 * CHUNK + 777
+LARGE = 12 * CHUNK_BYTES + 777
 
 
 def ignores_the_range(request: Request, answer: Answer) -> Answer:
@@ -100,8 +98,8 @@ def test_what_passes_is_gone_on_with(reading: Make, fault: Callable[..., Answer]
 
 def test_a_cut_transfer_goes_on_where_it_stopped(reading: Make) -> None:
     large = reading(CONTENT, is_cut)
-    assert large.read(0, CHUNK) == CONTENT[:CHUNK]
-    assert large.registry.asked[:2] == [(0, CHUNK), (CHUNK // 2, CHUNK)]
+    assert large.read(0, CHUNK_BYTES) == CONTENT[:CHUNK_BYTES]
+    assert large.registry.asked[:2] == [(0, CHUNK_BYTES), (CHUNK_BYTES // 2, CHUNK_BYTES)]
 
 
 def test_a_registry_that_never_heeds_ranges_sends_the_blob_once(reading: Make) -> None:
@@ -118,7 +116,7 @@ def test_a_registry_that_never_heeds_ranges_still_serves_the_end(reading: Make) 
 @pytest.mark.parametrize("fault", LYING)
 def test_what_lies_is_one_clear_error(reading: Make, fault: Callable[..., Answer]) -> None:
     large = reading(CONTENT, always=fault)
-    with pytest.raises(UnexpectedAnswer, match=large.registry.descriptor.digest):
+    with pytest.raises(Untrustworthy, match=large.registry.descriptor.digest):
         large.read()
 
 
@@ -127,7 +125,7 @@ def is_silent(request: Request, answer: Answer) -> Answer:
     return Answer(206, (*answer.headers, ("Content-Length", str(len(answer.body)))))
 
 
-@pytest.mark.parametrize(("fault", "error"), [(is_gone, HTTPError), (is_silent, Timeout), (is_down, HTTPError)])
+@pytest.mark.parametrize(("fault", "error"), [(is_gone, NotFound), (is_silent, TimedOut), (is_down, Failed)])
 def test_what_does_not_pass_ends_in_an_error(
     reading: Make, fault: Callable[..., Answer], error: type[Exception]
 ) -> None:
@@ -142,14 +140,14 @@ def test_a_registry_that_hangs_up_each_time_ends_in_an_error(reading: Make) -> N
         return replace(answer, headers=(*answer.headers, length, ("Connection", "close")), body=b"")
 
     large = reading(CONTENT, always=hangs_up)
-    with pytest.raises(ConnectionFailed):
+    with pytest.raises(Interrupted):
         large.read(0, 1)
 
 
 def test_after_an_error_the_next_read_tries_again(reading: Make) -> None:
     large = reading(CONTENT, is_gone)
     reader = large.open()
-    with pytest.raises(HTTPError):
+    with pytest.raises(NotFound):
         read_from(reader, 0, 10)
     assert read_from(reader, 0, 10) == CONTENT[:10]
     reader.close()
@@ -158,7 +156,7 @@ def test_after_an_error_the_next_read_tries_again(reading: Make) -> None:
 @pytest.mark.logs(OTHER_BYTES)
 def test_a_small_blob_that_is_not_its_digest_is_never_served(reading: Make) -> None:
     small = reading(CONTENT[:1000], is_flipped)
-    with pytest.raises(DXFDigestMismatchError):
+    with pytest.raises(DigestMismatch):
         small.open()
     assert small.cache.usage().size == 0
     assert small.read() == CONTENT[:1000]
@@ -169,7 +167,7 @@ def test_a_small_blob_that_is_not_its_digest_is_never_served(reading: Make) -> N
 def test_the_end_of_a_large_blob_that_is_not_its_digest_is_withheld(reading: Make, turn: int) -> None:
     large = reading(CONTENT, *[None] * turn, is_flipped)
     reader = large.open()
-    with pytest.raises(DXFDigestMismatchError) as caught:
+    with pytest.raises(DigestMismatch) as caught:
         read_from(reader, 0, LARGE)
     assert caught.value.expected == large.registry.descriptor.digest
     reader.close()
@@ -179,7 +177,7 @@ def test_the_end_of_a_large_blob_that_is_not_its_digest_is_withheld(reading: Mak
 
 def test_a_blob_longer_than_its_descriptor_is_an_error(reading: Make) -> None:
     large = reading(CONTENT)
-    with pytest.raises(UnexpectedAnswer):
+    with pytest.raises(Untrustworthy):
         large.open(replace(large.registry.descriptor, size=1000))
 
 
@@ -220,7 +218,7 @@ def test_a_redirect_is_asked_for_once(reading: Make, storage: Storage) -> None:
     large = reading(CONTENT, always=storage.redirect)
     reader = large.open()
     for chunk in (9, 5, 1):
-        assert read_from(reader, chunk * CHUNK, 10) == CONTENT[chunk * CHUNK : chunk * CHUNK + 10]
+        assert read_from(reader, chunk * CHUNK_BYTES, 10) == CONTENT[chunk * CHUNK_BYTES : chunk * CHUNK_BYTES + 10]
     reader.close()
     assert storage.signed == 1
 

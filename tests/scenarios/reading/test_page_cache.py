@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import pytest
 
@@ -36,12 +39,30 @@ def stopped(process: int) -> Iterator[None]:
         os.kill(process, signal.SIGCONT)
 
 
+@contextmanager
+def held_in_memory(file: BinaryIO, size: int) -> Iterator[None]:
+    """The kernel does not reclaim the pages of a file meanwhile, as far as the user may lock memory (mlock(2)).
+
+    Some machines reclaim clean pages that nobody reads for a few seconds, also when memory is not short (DAMON with the
+    action ``pageout``). The kernel asks for a reclaimed page once more, here from a mount that is stopped.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+    libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(size))
+    try:
+        yield
+    finally:
+        libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
+
+
 def test_what_was_read_is_read_again_while_the_daemon_is_stopped(
     proxy: Counting, foreign: Foreign, mount: Mount, repository: str
 ) -> None:
     foreign.artifact(repository, "v1", {"a": CONTENT})
     view = mount(f"{proxy.url}/{repository}")
-    with open(view.path("v1/a"), "rb", buffering=0) as file:
+    with open(view.path("v1/a"), "rb", buffering=0) as file, held_in_memory(file, len(CONTENT)):
         assert b"".join(os.pread(file.fileno(), MIB, offset * MIB) for offset in range(24)) == CONTENT
         began = time.monotonic()
         with stopped(process_of(view)):

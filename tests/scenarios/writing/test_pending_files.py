@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from regfs.oci.target import Target
 from regfs.write.journal import Journal
-from regfs.write.target import Target
 
 FILES = 3000
 TARGET = Target("a", "v1", ("file",))

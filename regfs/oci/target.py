@@ -1,4 +1,4 @@
-"""What a written file is meant to be: a file of a tag, or a blob that no tag names. A value."""
+"""Where a file is, or is meant to be, in a registry. A pure value."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Target:
     """What a written file is meant to be.
 
-    :param alias: None for a blob that no alias names
-    :param title: its path inside the alias
+    :param alias: the tag; None for a blob that no tag names
+    :param title: its path inside the tag
     """
 
     repository: str
