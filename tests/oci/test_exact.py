@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from regfs.oci.errors import UnsupportedManifest
 from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.errors import UnsupportedManifest

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regfs.oci.errors import UnsupportedManifest
 from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.errors import UnsupportedManifest

@@ -19,6 +19,7 @@ from regfs.oci.manifest import InvalidManifest
 from regfs.oci.platforms import platforms_of
 from regfs.oci.reference import InvalidReference, parse_reference, split_name
 from regfs.oci.titles import files_of
+from regfs.registry.api import Unauthenticated
 from regfs.registry.config import mirrors
 from regfs.registry.config.credentials import Credentials
 from regfs.registry.http.auth import _lifetime, basic, parse_challenges, scopes_for, token_in, token_url

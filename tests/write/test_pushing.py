@@ -10,10 +10,10 @@ import pytest
 
 from regfs.oci.manifest import Descriptor
 from regfs.oci.target import Target
-from regfs.registry.http.registry import HttpRegistry
-from regfs.registry.http.transport import PooledTransport
 from regfs.registry.ahead import Ahead as UploadAhead
 from regfs.registry.api import AHEAD_PIECE, RegistryError
+from regfs.registry.http.registry import HttpRegistry
+from regfs.registry.http.transport import PooledTransport
 from regfs.write.ahead import AheadUploads
 from regfs.write.blobs import BlobPusher
 from regfs.write.content import CutShort, Piece, Snapshot
