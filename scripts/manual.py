@@ -23,7 +23,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """The pages: the path of the file, and what is in it."""
     yield "man8/mount.regfs.8", _page(click.Context(helper, info_name="mount.regfs"), 8)
     context = click.Context(commands, info_name="regfs")
-    for name in commands.list_commands(context):  # click-man sees only what is loaded
+    for name in commands.modules:  # click-man sees only what is loaded
         command = commands.get_command(context, name)
         if command is not None:
             commands.add_command(command)

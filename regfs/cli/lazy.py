@@ -17,17 +17,17 @@ class LazyGroup(click.Group):
 
     def __init__(self, *arguments: Any, modules: Mapping[str, str], **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
-        self._modules = modules
+        self.modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands."""
-        return sorted(self._modules)
+        return sorted(self.modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by its name."""
-        if cmd_name not in self._modules:
+        if cmd_name not in self.modules:
             return None
-        module = import_module(f"regfs.cli.{self._modules[cmd_name]}")
+        module = import_module(f"regfs.cli.{self.modules[cmd_name]}")
         command = getattr(module, cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{cmd_name} is not a command")
