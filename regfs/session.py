@@ -29,11 +29,11 @@ from regfs.oci.titles import files_of
 from regfs.registry.api import Registry, RegistryError
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.credential import Credential
-from regfs.tree.tree import Tree
 from regfs.util.private import OTHERWISE, private_directory, private_state
 
 if TYPE_CHECKING:
     from regfs.fs.filesystem import Filesystem
+    from regfs.tree.tree import Tree
     from regfs.write.blobs import BlobPusher
     from regfs.write.journal import Journal
     from regfs.write.publish import Publisher
@@ -141,6 +141,8 @@ class Graph:
     @cached_property
     def tree(self) -> Tree:
         """Knows what is at which path."""
+        from regfs.tree.tree import Tree
+
         options = self._options
         require_root(options.reference, self.catalog)
         repository, tag = options.reference.repository, options.reference.alias
