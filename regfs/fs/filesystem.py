@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -257,10 +257,14 @@ class Filesystem:
         self._tree.parent(parts).require_makeable(parts[-1])
         self._tree.made.add(parts)
 
-    def unlink(self, path: str) -> None:
-        """Remove a file from its tag. Handles that have it open keep it."""
+    def unlink(self, path: str, trees: Sequence[Path] = ()) -> None:
+        """Remove a file from its tag. Handles that have it open keep it.
+
+        :param trees: the directories that its program removes with everything in them
+        :raises OSError: ENOENT, EISDIR; EPERM when a tag is to go with it, and the registry is known to delete none
+        """
         self._require_writable()
-        self._moves.remove_file(split(path))
+        self._moves.remove_file(split(path), trees)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory; of a tag without files, the tag, and no other of the same manifest.

@@ -22,6 +22,7 @@ from regfs.fs.errnos import errors_as_errno
 from regfs.fs.filesystem import Filesystem
 from regfs.mount.closing import closes_first
 from regfs.mount.ownership import Ownership
+from regfs.mount.removing import removed_trees
 from regfs.tree.attributes import Attributes
 from regfs.write.open_files import Writing
 
@@ -246,9 +247,9 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         with errors_as_errno("rmdir", path):
             self._filesystem.rmdir(path)
 
-    def unlink(self, path: str) -> None:
+    def unlink(self, path: str, process: int) -> None:
         with errors_as_errno("unlink", path):
-            self._filesystem.unlink(path)
+            self._filesystem.unlink(path, removed_trees(process))
 
     def rename(self, old: str, new: str) -> None:
         with errors_as_errno("rename", f"{old} to {new}"):
@@ -297,6 +298,10 @@ class DirectReads(fuse.FUSE):  # type: ignore[misc]
 
     def create(self, path: bytes, mode: int, fip: Any) -> int:
         self._opened(fip.contents, path, self.operations.create(path.decode(self.encoding), self._process()))
+        return 0
+
+    def unlink(self, path: bytes) -> int:
+        self.operations.unlink(path.decode(self.encoding), self._process())
         return 0
 
     @staticmethod

@@ -6,6 +6,7 @@ No bytes move where the registry can mount them.
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from regfs.oci.edits import Change
 from regfs.oci.target import Target
@@ -26,9 +27,10 @@ class Moves:
         self._tags = tags
         self._writings = writings
 
-    def remove_file(self, path: Path) -> None:
+    def remove_file(self, path: Path, trees: Sequence[Path] = ()) -> None:
         """Take a file out of its tag. Handles that have it open keep it.
 
+        :param trees: the directories that its program removes with everything in them
         :raises OSError: ENOENT, EISDIR; EPERM or EROFS for what cannot be taken out
         """
         with self._writings.still(path):
@@ -37,6 +39,8 @@ class Moves:
                 raise OSError(errno.ENOENT, "no such file")
             if node is not None:
                 place = node.removable()
+                if any(_holds(tree, path, len(path) - len(place.title)) for tree in trees):
+                    self._tags.require_deletable(place.repository)
                 _keep_directories(self._tree, path)
                 self._tags.edit(place.repository, place.alias or "", {place.title: None})
             if writing is not None:
@@ -172,6 +176,15 @@ class _Renaming:
             raise OSError(errno.EXDEV, "moved file by file")
         if not self._tags.rename((tag.repository, tag.name), (new.repository, new.name)):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
+
+
+def _holds(tree: Path, path: Path, depth: int) -> bool:
+    """Whether a directory is that of the tag of a file, or one above.
+
+    :param path: of the file
+    :param depth: how many names of *path* lead to the tag; none in the mount of a tag, which is not deleted with it
+    """
+    return len(tree) <= depth > 0 and path[: len(tree)] == tree
 
 
 def _keep_directories(tree: Tree, path: Path) -> None:

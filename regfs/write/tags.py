@@ -17,7 +17,7 @@ from regfs.oci import manifest as manifests
 from regfs.oci.edits import Change, Refused, editable, edited, rfc3339, throw_away
 from regfs.oci.edits import Path as TitlePath
 from regfs.oci.manifest import Descriptor, Index, Manifest
-from regfs.registry.api import Invalid, NotFound, Registry, Unsupported
+from regfs.registry.api import Denied, Invalid, NotFound, Registry, RegistryError, Unsupported
 from regfs.write.blobs import BlobPusher
 from regfs.write.content import Fixed
 from regfs.write.turns import Edit, Tag, Turns, Writers
@@ -51,6 +51,7 @@ class TagEditor:
         self._blobs = blobs
         self._turns = turns
         self._files = files
+        self._deletes: dict[str, bool] = {}  # repository → whether tags can be deleted there, most likely
 
     def edit(self, repository: str, tag: str, changes: Mapping[TitlePath, Change]) -> str:
         """Change files of a tag, which is made when it does not exist; returns the digest of its manifest then.
@@ -167,6 +168,32 @@ class TagEditor:
         """
         with self._turns.of((repository, tag)):
             self._delete(repository, tag)
+
+    def require_deletable(self, repository: str) -> None:
+        """Make sure that the registry is not known to delete no tags; it is asked once for each repository.
+
+        :raises Refused: EPERM
+        """
+        if repository not in self._deletes:
+            self._deletes[repository] = self._may_delete(repository)
+        if not self._deletes[repository]:
+            raise Refused(errno.EPERM, f"the registry deletes no tags of {repository}; files can be removed, not a tag")
+
+    def _may_delete(self, repository: str) -> bool:
+        """Whether the registry deletes by digest or by tag, as far as its answers to what is not there tell."""
+        word = uuid.uuid4().hex
+        try:
+            self._registry.delete_manifest(repository, manifests.digest_of(word.encode()))
+        except (Unsupported, Denied):
+            try:
+                self._registry.delete_tag(repository, word)
+            except (Unsupported, Denied):
+                return False
+            except RegistryError:
+                return True
+        except RegistryError:
+            return True
+        return True
 
     def _delete(self, repository: str, tag: str) -> None:
         """In its turn."""

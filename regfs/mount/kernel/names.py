@@ -15,6 +15,7 @@ from regfs.mount.kernel.notices import Notices
 from regfs.mount.kernel.protocol import Opcode, Request
 from regfs.mount.kernel.verbs import Answer, Verbs, stale
 from regfs.mount.kernel.writers import Writers
+from regfs.mount.removing import removed_trees
 
 _USER = "user."
 
@@ -122,7 +123,7 @@ class NameVerbs:
         (name,) = protocol.names(request.body)
         path = node.child(name)
         with errors_as_errno("unlink", path):
-            self._filesystem.unlink(path)
+            self._filesystem.unlink(path, removed_trees(request.pid))
         self._nodes.unlinked(node, name)
         self._notices.changed(path)
         return b""

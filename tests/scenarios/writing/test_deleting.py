@@ -113,3 +113,61 @@ def test_a_tag_that_is_made_again_meanwhile_is_left_alone(
         done = delete(proxy.host, repository, tmp_path)
     assert done.returncode == 0
     assert foreign.digest(repository, "v1") == made[0]
+
+
+def rm(view: Mounted, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Remove files of a mount, as a person does who stands above them."""
+    return subprocess.run(["rm", *arguments], cwd=view.directory, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def undeleting(registry: Registry) -> Iterator[Registry]:
+    """A registry that deletes nothing."""
+    started = registry.lab.start("plain", deletes=False)
+    yield started
+    started.stop()
+
+
+NO_TAGS = r"^unlink .*: the registry deletes no tags of "
+
+
+@pytest.mark.logs(NO_TAGS)
+@pytest.mark.parametrize("arguments", [["-r", "{}/v1"], ["-rf", "{}/v1/"], ["--recursive", "./{}"], ["-R", "{}:v1"]])
+def test_rm_r_of_a_tag_that_cannot_be_deleted_leaves_its_files(
+    mount: Mount, undeleting: Registry, repository: str, arguments: list[str]
+) -> None:
+    client = Foreign(undeleting)
+    before = client.artifact(repository, "v1", {"a.txt": b"a", "sub/b.txt": b"b"})
+    view = mount(undeleting.url)
+    done = rm(view, *(argument.format(repository) for argument in arguments))
+    assert (done.returncode, "Operation not permitted" in done.stderr) == (1, True)
+    assert client.digest(repository, "v1") == before
+    client.close()
+
+
+@pytest.mark.parametrize("arguments", [["{}/v1/a.txt"], ["-r", "{}/v1/v1"], ["-r", "{0}/v1/{0}", "{0}/v1/v1"]])
+def test_files_of_a_tag_that_cannot_be_deleted_can_be_removed(
+    mount: Mount, undeleting: Registry, repository: str, arguments: list[str]
+) -> None:
+    client = Foreign(undeleting)
+    client.artifact(repository, "v1", {"a.txt": b"a", "v1/b.txt": b"b", f"{repository}/c.txt": b"c", "kept": b"k"})
+    view = mount(undeleting.url)
+    done = rm(view, *(argument.format(repository) for argument in arguments))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(client.files(repository, "v1")) < {"a.txt", "v1/b.txt", f"{repository}/c.txt", "kept"}
+    client.close()
+
+
+def test_rm_r_of_a_tag_asks_once_whether_it_can_be_deleted(
+    mount: Mount, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    foreign.artifact(repository, "v1", FILES)
+    foreign.artifact(repository, "v2", FILES)
+    with answering(registry, lambda request: None) as proxy:
+        view = mount(f"http://{proxy.host}")
+        assert rm(view, "-r", f"{repository}/v1").returncode == 0
+        asked = len(proxy.requests)
+        assert rm(view, "-r", f"{repository}/v2").returncode == 0
+        deletions = [request.path for request in proxy.requests[asked:] if request.method == "DELETE"]
+    assert len(deletions) == 2  # by tag, which docker-registry refuses, and by digest
+    assert foreign.aliases(repository) == set()
