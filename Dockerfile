@@ -17,7 +17,7 @@ RUN apt-get update \
     && useradd --create-home --uid 1000 regfs \
     && install -d -o regfs -g regfs /mnt/reg
 
-COPY pyproject.toml README.md /usr/src/regfs/
+COPY pyproject.toml README.md LICENSE /usr/src/regfs/
 COPY docs/man /usr/src/regfs/docs/man
 COPY regfs /usr/src/regfs/regfs
 RUN python3 -m venv /opt/regfs \
