@@ -16,7 +16,7 @@ from regfs.tree.attributes import Attributes
 
 _NOTHING = protocol.no_entry_answer(0)
 _DOTS = 2  # "." and ".." come first
-_Pack = Callable[[Node, str, Attributes, int], bytes]
+_Pack = Callable[[Node, str, Attributes], tuple[bytes, int]]
 
 
 class DirectoryVerbs:
@@ -67,11 +67,14 @@ class DirectoryVerbs:
         room -= sum(map(len, parts))
         position = max(offset, _DOTS)
         for name, attributes in self._open.get(handle, ())[position - _DOTS :]:
-            position += 1
-            room -= len(before_dots) + protocol.directory_entry_bytes(len(name.encode("utf-8", "surrogateescape")))
+            encoded = name.encode("utf-8", "surrogateescape")
+            room -= len(before_dots) + protocol.directory_entry_bytes(len(encoded))
             if room < 0:
                 break
-            parts.append(pack(node, name, attributes, position))
+            position += 1
+            entry, inode = pack(node, name, attributes)
+            mode = stat.S_IFDIR if attributes.is_directory else stat.S_IFREG
+            parts += entry, protocol.directory_entry(encoded, inode, position, mode)
         return b"".join(parts)
 
     @staticmethod
@@ -82,12 +85,10 @@ class DirectoryVerbs:
             protocol.directory_entry(b"..", above.inode, 2, stat.S_IFDIR),
         ]
 
-    def _name(self, node: Node, name: str, attributes: Attributes, position: int) -> bytes:
-        inode = inode_number(node, name, attributes.content)
-        mode = stat.S_IFDIR if attributes.is_directory else stat.S_IFREG
-        return protocol.directory_entry(name.encode("utf-8", "surrogateescape"), inode, position, mode)
+    @staticmethod
+    def _name(node: Node, name: str, attributes: Attributes) -> tuple[bytes, int]:
+        return b"", inode_number(node, name, attributes.content)
 
-    def _name_and_node(self, node: Node, name: str, attributes: Attributes, position: int) -> bytes:
+    def _name_and_node(self, node: Node, name: str, attributes: Attributes) -> tuple[bytes, int]:
         child, entry = self._entries.named(node, name, attributes)
-        mode = stat.S_IFDIR if attributes.is_directory else stat.S_IFREG
-        return entry + protocol.directory_entry(name.encode("utf-8", "surrogateescape"), child.inode, position, mode)
+        return entry, child.inode

@@ -43,7 +43,8 @@ class Entries:
 
     def remembered(self, node: Node) -> bytes | None:
         """The same for a file whose bytes never change, without asking."""
-        return protocol.attr_answer(node.packed, FOR_EVER_SECONDS) if node.packed else None
+        told = node.told
+        return self.described(node, told[0]) if node.is_immutable and told is not None else None
 
     def _kept(self, node: Node) -> float:
         """Seconds that attributes may be kept; none for the root: a mount whose process is gone would look alive."""
@@ -52,12 +53,13 @@ class Entries:
         return self.entry_seconds if node.is_directory and node.parent is not None else 0.0
 
     def _packed(self, node: Node, attributes: Attributes) -> bytes:
+        told = node.told
+        if told is not None and told[0] == attributes and not node.unlinked:
+            return told[1]
         found = self._ownership.stat(attributes)
-        links = 0 if node.unlinked else found.links
         packed = protocol.Inode(
-            node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode, links,
-            self._ownership.uid, self._ownership.gid,
+            node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode,
+            0 if node.unlinked else found.links, self._ownership.uid, self._ownership.gid,
         ).pack()  # fmt: skip
-        if node.is_immutable:
-            node.packed = packed
+        node.told = attributes, packed
         return packed

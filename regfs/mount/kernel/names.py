@@ -85,7 +85,7 @@ class NameVerbs:
             if not node.is_directory and self._filesystem.getattr(path).content != node.content:
                 raise stale(path)
             self._filesystem.utimens(path, mtime_ns)
-            self._entries.described(node, self._filesystem.getattr(path))  # remembers it
+            self._entries.described(node, self._filesystem.getattr(path))  # it is remembered
         self._notices.changed(path)
 
     def mkdir(self, node: Node, request: Request) -> Answer:

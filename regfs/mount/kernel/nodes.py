@@ -13,6 +13,7 @@ import itertools
 import threading
 
 from regfs.mount.kernel.protocol import ROOT
+from regfs.tree.attributes import Attributes
 
 _NUMBER_BITS = (1 << 63) - 1
 
@@ -22,12 +23,11 @@ class Node:
 
     :param number: by which the kernel names it, never used twice
     :param content: as in :class:`Attributes`
-    :param packed: the attributes of a file whose bytes never change, as the kernel takes them; else empty
     """
 
     __slots__ = (
-        "backing", "content", "handles", "inode", "known", "name", "number", "packed", "parent", "pass_through",
-        "size", "spoiled", "unlinked",
+        "backing", "content", "handles", "inode", "known", "name", "number", "parent",
+        "size", "spoiled", "told", "unlinked",
     )  # fmt: skip
 
     def __init__(self, number: int, parent: Node | None, name: str, content: object, size: int) -> None:
@@ -38,10 +38,9 @@ class Node:
         self.size = size
         self.inode = inode_number(parent, name, content)
         self.known = 0  # how often the kernel was told of it
-        self.packed = b""
+        self.told: tuple[Attributes, bytes] | None = None  # what the kernel was told last, and as it takes that
         self.handles: set[int] | None = None  # those that have it open
         self.backing = 0  # the number of the file that is read in its place, while it is open
-        self.pass_through = False  # whether its handles are read that way
         self.spoiled = False  # whether a read failed, after which its pages are not kept
         self.unlinked = False
 
