@@ -8,7 +8,7 @@
     partial/adding-…                  a whole blob on its way in
 
 A shared ``flock`` on a data file says that somebody reads it, and it stays; the kernel takes it back when a process
-ends, however that ends. What is in ``partial`` is :mod:`regfs.cache.partial`'s.
+ends, however that ends. What is in ``partial`` is :mod:`regfs.cache.sparse`'s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from regfs.cache.partial import SparseBlob, leads_to
+from regfs.cache.sparse import SparseBlob, leads_to
 from regfs.exceptions import DXFDigestMismatchError
 from regfs.oci.reference import is_digest
 from regfs.util.private import make_directory, private_directory
@@ -72,12 +72,19 @@ class BlobCache:
         self._partial = directory / "partial"
         private_directory(self._blobs, _OTHERWISE)
         private_directory(self._partial, _OTHERWISE)
+        self._limit = limit
         self._lock = threading.Lock()  # of the three numbers below
-        self._used = self._measured()
+        self._used: int | None = None  # bytes on disk; None until something is added
         self._added = 0
         self._unasked = 0  # bytes added since the disk was asked for its free space
-        self.limit = (self._free() + self._used) // 2 if limit is None else limit
         self._remove_abandoned()
+
+    @property
+    def limit(self) -> int:
+        """Bytes that it is kept below. The default is found out when it is needed: it means looking at every file."""
+        if self._limit is None:
+            self._limit = (self._free() + (self._measured() if self._used is None else self._used)) // 2
+        return self._limit
 
     def path(self, digest: str) -> Path:
         """Where the whole blob *digest* is, or would be."""
@@ -164,11 +171,15 @@ class BlobCache:
 
     def grown(self, size: int) -> None:
         """Note that *size* bytes were added, and make room when that was too much."""
+        first = self._used is None
+        if first:
+            self._used = self._measured()  # with the bytes that were added
+        limit = self.limit
         with self._lock:
-            self._used += size
+            self._used = (self._used or 0) + (0 if first else size)
             self._added += size
             self._unasked += size
-            too_much = self._used > self.limit or self._added > self.limit // 20
+            too_much = self._used > limit or self._added > limit // 20
             if self._unasked >= _ASK_EVERY:  # not at each chunk: it is a system call
                 self._unasked = 0
                 too_much = too_much or self._free() < self._reserve()

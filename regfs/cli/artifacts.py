@@ -32,7 +32,8 @@ from regfs.fs.errnos import told
 from regfs.library import artifacts
 from regfs.library import get as pulling
 from regfs.library import put as pushing
-from regfs.library.artifacts import File, Item, NothingThere, NotPossible
+from regfs.library.artifacts import File, NothingThere, NotPossible
+from regfs.library.listing import Item, listing
 from regfs.oci.manifest import InvalidManifest
 from regfs.oci.reference import Reference
 from regfs.registry.connect import explain
@@ -93,7 +94,7 @@ def ls(
     regfs ls --json localhost:5000/team/model:v1 | jq -r '.[].digest'
     """
     with registry_of(reference, given) as graph:
-        items = artifacts.listing(graph, reference, path, recursive=recursive, details=details, platform=platform)
+        items = listing(graph, reference, path, recursive=recursive, details=details, platform=platform)
         if as_json:
             _dump([_as_json(item) for item in items])
         else:

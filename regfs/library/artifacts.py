@@ -6,19 +6,16 @@ An alias is always asked for, and never served stale. No blob is fetched.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from regfs.exceptions import DXFError
-from regfs.oci.manifest import CREATED, Descriptor, Index, InvalidManifest, Manifest
-from regfs.oci.reference import Reference, is_alias, is_digest, is_repository
+from regfs.oci.manifest import Descriptor, Index, Manifest
+from regfs.oci.reference import Reference, is_digest
+from regfs.oci.titles import Path
 from regfs.session import Graph
-from regfs.tree.attributes import seconds_of
-from regfs.tree.tree import Path, files_of, platforms_of
+from regfs.tree.node import Node
+from regfs.tree.walk import files_below
 from regfs.write.publish import editable
-
-_ASKED_AT_ONCE = 8
-_NESTED = 4  # indexes in an index
 
 
 class NothingThere(Exception):
@@ -48,23 +45,6 @@ class File:
         return "/".join(self.path)
 
 
-@dataclass(frozen=True)
-class Item:
-    """A line of a listing; what is not known, or was not asked for, is None.
-
-    :param kind: repository, alias, platform, directory or file
-    :param size: bytes; of an alias, of all its layers
-    :param created: seconds since the epoch
-    """
-
-    name: str
-    kind: str
-    size: int | None = None
-    created: int | None = None
-    digest: str | None = None
-    media_type: str | None = None
-
-
 def manifest_of(graph: Graph, reference: Reference) -> Manifest | Index:
     """What an alias, or a digest, stands for at this moment.
 
@@ -84,52 +64,54 @@ def files_in(graph: Graph, reference: Reference, platform: str | None = None) ->
     :param platform: of a multi-platform alias, only this one, as ``os-arch[-variant]``; else each is a directory
     :raises NothingThere: when the registry does not have it
     """
-    top = manifest_of(graph, reference)
-    repository, _ = _named(reference)
-    if platform is not None and isinstance(top, Index) and platform not in platforms_of(top):
-        raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms_of(top))}")
-    above = 0 if platform is None else 1  # the platform that was asked for is no directory
-    return {
-        file.path: file
-        for prefix, manifest in manifests_in(graph, repository, top, platform)
-        for file in _files(repository, manifest, prefix[above:])
-    }
+    return files_at(artifact(graph, reference, platform))
 
 
-def _files(repository: str, manifest: Manifest, prefix: Path) -> Iterator[File]:
-    for path, blob in files_of(manifest).blobs.items():
-        yield File(repository, (*prefix, *path), blob, _created(blob, manifest))
+def files_at(node: Node, path: Path = ()) -> dict[Path, File]:
+    """The files below a node by their paths."""
+    with found_by_index():
+        return {there: file_of(there, found) for there, found in files_below(node, path)}
 
 
-def manifests_in(
-    graph: Graph, repository: str, top: Manifest | Index, platform: str | None = None, depth: int = _NESTED
-) -> Iterator[tuple[Path, Manifest]]:
-    """The manifests that an alias stands for, each below the names of its platform; one alone is at ``()``.
+def artifact(graph: Graph, reference: Reference, platform: str | None = None) -> Node:
+    """The node of what an alias, or a digest, stands for at this moment.
 
-    :param platform: of an index, only this one, as ``os-arch[-variant]``
-    :param depth: how many indexes may be in each other; what is below that is left out
-    :raises NothingThere: when the registry does not have one that an index names
+    :param platform: of a multi-platform alias, only this one, as ``os-arch[-variant]``; else each is a directory
+    :raises NothingThere: when the registry does not have it
     """
-    if isinstance(top, Manifest):
-        yield (), top
-    elif depth:
-        for name, entry in platforms_of(top).items():
-            if platform in (None, name):
-                child = _child(graph, repository, entry)
-                for path, manifest in manifests_in(graph, repository, child, depth=depth - 1):
-                    yield (name, *path), manifest
+    repository, alias = _named(reference)
+    top = graph.tree.artifact(repository, alias, manifest_of(graph, reference))
+    platforms = top.platforms()
+    if platform is None or not platforms:
+        return top
+    if platform not in platforms:
+        raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms)}")
+    with found_by_index():
+        platforms[platform].require_complete()
+    return platforms[platform]
 
 
-def _child(graph: Graph, repository: str, entry: Descriptor) -> Manifest | Index:
-    found = graph.catalog.manifest(repository, entry.digest)
-    if found is None:
-        raise NothingThere(f"{entry.digest} is not in {repository}, though an index names it")
-    return found
+@contextmanager
+def found_by_index() -> Iterator[None]:
+    """Say in one line what the registry does not have, though an index names it.
+
+    :raises NothingThere: in the place of ENOENT
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NothingThere(error.strerror) from None
 
 
-def _created(blob: Descriptor | None, manifest: Manifest | Index) -> int | None:
-    own = blob.annotations.get(CREATED) if blob is not None else None
-    return seconds_of(own or manifest.annotations.get(CREATED))
+def file_of(path: Path, node: Node) -> File:
+    """The file that a node is.
+
+    :raises NotPossible: when its bytes are no blob
+    """
+    stored = node.stored
+    if stored is None:
+        raise NotPossible(f"{'/'.join(path)} is no blob")
+    return File(stored.repository, path, stored.descriptor, node.created)
 
 
 def chosen(reference: Reference, files: Mapping[Path, File], names: Sequence[str]) -> list[File]:
@@ -144,9 +126,14 @@ def chosen(reference: Reference, files: Mapping[Path, File], names: Sequence[str
         path = path_of(name)
         below = [files[path]] if path in files else [file for file in files.values() if file.path[: len(path)] == path]
         if not below:
-            raise NothingThere(f"{reference}: there is no file {name}; to see which there are: regfs ls -R {reference}")
+            raise NothingThere(no_file(reference, name))
         found.update((file.path, file) for file in below)
     return list(found.values())
+
+
+def no_file(reference: Reference, name: str) -> str:
+    """What to say of a name that is no file or directory of an alias."""
+    return f"{reference}: there is no file {name}; to see which there are: regfs ls -R {reference}"
 
 
 def path_of(name: str) -> Path:
@@ -171,109 +158,6 @@ def sized_blob(graph: Graph, repository: str, blob: Descriptor) -> Descriptor:
     if found is None:
         raise NothingThere(f"{blob.digest} is not in {repository}")
     return found
-
-
-def listing(
-    graph: Graph,
-    reference: Reference,
-    path: str = "",
-    *,
-    recursive: bool = False,
-    details: bool = False,
-    platform: str | None = None,
-) -> list[Item]:
-    """What a reference holds: a registry its repositories, a repository its aliases, an alias its files.
-
-    :param path: a directory, or a file, of an alias
-    :param recursive: files in directories too; of a repository, those of all its aliases
-    :param details: ask for what the aliases of a repository are, too
-    :raises NothingThere: when the registry does not have it
-    :raises NotPossible: when that cannot be listed
-    """
-    if reference.alias is not None:
-        return _listed_files(graph, reference, path_of(path), recursive, platform)
-    if path_of(path):
-        raise NotPossible(f"a PATH is inside an alias; name one: {_form(reference)}")
-    if reference.repository is None:
-        if recursive:
-            raise NotPossible("-R would ask for every manifest of the registry; name a repository, or an alias of it")
-        return [Item(name, "repository") for name in _repositories(graph, reference)]
-    return _listed_aliases(graph, reference, recursive, details, platform)
-
-
-def _repositories(graph: Graph, reference: Reference) -> list[str]:
-    names = graph.remote.repositories()
-    if names is None:
-        raise NotPossible(f"{reference.host} does not tell which repositories it has; name one: {_form(reference)}")
-    return sorted(filter(is_repository, names))
-
-
-def _listed_aliases(
-    graph: Graph, reference: Reference, recursive: bool, details: bool, platform: str | None
-) -> list[Item]:
-    repository = reference.repository or ""
-    aliases = graph.remote.aliases(repository)
-    if aliases is None:
-        below = [name for name in graph.remote.repositories() or () if name.startswith(f"{repository}/")]
-        if not below or recursive:
-            raise NothingThere(f"there is no repository {repository} in {reference.host}")
-        return [Item(name, "repository") for name in sorted(filter(is_repository, below))]
-    names = sorted(filter(is_alias, aliases))
-    if recursive:
-        listed = ((name, files_in(graph, replace(reference, alias=name), platform).values()) for name in names)
-        return [_item(graph, replace(file, path=(name, *file.path))) for name, files in listed for file in files]
-    if not details:
-        return [Item(name, "alias") for name in names]
-    pool = ThreadPoolExecutor(_ASKED_AT_ONCE, "regfs-ls")
-    try:
-        return list(pool.map(lambda name: _described(graph, repository, name), names))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _described(graph: Graph, repository: str, alias: str) -> Item:
-    """An alias with what its manifest says; nothing of one that cannot be understood."""
-    try:
-        manifest = graph.catalog.current(repository, alias)
-    except (DXFError, InvalidManifest):
-        manifest = None
-    if manifest is None:
-        return Item(alias, "alias")
-    size = None
-    if isinstance(manifest, Manifest) and all(layer.size >= 0 for layer in manifest.layers):
-        size = sum(layer.size for layer in manifest.layers)
-    return Item(alias, "alias", size, _created(None, manifest), manifest.digest, manifest.media_type)
-
-
-def _listed_files(graph: Graph, reference: Reference, path: Path, recursive: bool, platform: str | None) -> list[Item]:
-    top = manifest_of(graph, reference)
-    if isinstance(top, Index) and platform is None and not path and not recursive:
-        return [
-            Item(name, "platform", None, _created(None, top), entry.digest, entry.media_type)
-            for name, entry in sorted(platforms_of(top).items())
-        ]
-    files = files_in(graph, reference, platform)
-    wanted = sorted(chosen(reference, files, ["/".join(path)] if path else ()), key=lambda file: file.path)
-    if recursive or path in files:
-        return [_item(graph, file) for file in wanted]
-    return list(_level(graph, wanted, len(path)))
-
-
-def _level(graph: Graph, files: Iterable[File], depth: int) -> Iterator[Item]:
-    """The files, and the directories, of one level."""
-    seen: set[str] = set()
-    for file in files:
-        name = file.path[depth]
-        if len(file.path) == depth + 1:
-            yield replace(_item(graph, file), name=name)
-        elif name not in seen:
-            seen.add(name)
-            yield Item(name, "directory")
-
-
-def _item(graph: Graph, file: File) -> Item:
-    blob = sized(graph, file).blob
-    return Item(file.name, "file", blob.size, file.created, blob.digest, blob.media_type)
 
 
 def remove_files(graph: Graph, reference: Reference, names: Sequence[str], recursive: bool) -> str:
@@ -324,16 +208,17 @@ def require_alias(reference: Reference) -> None:
     """
     _, alias = _named(reference)
     if is_digest(alias):
-        raise NotPossible(f"{reference}: a digest stands for the same for ever; name an alias: {_form(reference)}")
+        raise NotPossible(f"{reference}: a digest stands for the same for ever; name an alias: {form(reference)}")
 
 
 def _named(reference: Reference) -> tuple[str, str]:
     if reference.repository is None or reference.alias is None:
-        raise NotPossible(f"{reference} names no alias; the form is {_form(reference)}")
+        raise NotPossible(f"{reference} names no alias; the form is {form(reference)}")
     return reference.repository, reference.alias
 
 
-def _form(reference: Reference) -> str:
+def form(reference: Reference) -> str:
+    """How a reference of an alias is written."""
     return f"{reference.host}/{reference.repository or 'REPOSITORY'}:ALIAS"
 
 

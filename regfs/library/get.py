@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from regfs.cache.transfers import FromMirror
+from regfs.cache.verifier import MirrorMismatch
 from regfs.library.artifacts import File, sized
+from regfs.oci.titles import Path as TitlePath
 from regfs.session import Graph
-from regfs.tree.tree import Path as TitlePath
 from regfs.util.jobs import finished
 
 _FILES_AT_ONCE = 4
@@ -178,7 +178,7 @@ def copy(graph: Graph, file: File, fd: int, progress: Progress) -> None:
     file = sized(graph, file)
     try:
         _copy(graph, file, fd, progress)
-    except FromMirror:
+    except MirrorMismatch:
         os.lseek(fd, 0, os.SEEK_SET)
         os.ftruncate(fd, 0)
         _copy(graph, file, fd, progress)  # this time from the registry itself

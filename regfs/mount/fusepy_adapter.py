@@ -150,8 +150,10 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             "st_nlink": found.links,
             "st_size": attributes.size,
             "st_blocks": -(-attributes.size // 512),
-            "st_uid": self._ownership.uid,
-            "st_gid": self._ownership.gid,
+            "st_uid": found.uid,
+            "st_gid": found.gid,
+            "st_ino": attributes.inode or 0,
+            "st_rdev": found.device,
             "st_mtime": attributes.mtime_ns,
             "st_ctime": found.changed_ns,
             "st_atime": attributes.mtime_ns,
@@ -165,6 +167,10 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             if path is None or fh is not None:
                 return self._stat(self._filesystem.getattr_open(fh or 0))
             return self._stat(self._filesystem.getattr(path))
+
+    def readlink(self, path: str) -> str:
+        with errors_as_errno("readlink", path):
+            return self._filesystem.readlink(path)
 
     def opendir(self, path: str) -> int:
         with errors_as_errno("list", path):
@@ -185,7 +191,7 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             value = self._filesystem.xattrs(path).get(name)
             if value is None:
                 raise OSError(errno.ENODATA, name)
-            return value.encode()
+            return value
 
     def listxattr(self, path: str) -> list[str]:
         with errors_as_errno("listxattr", path):

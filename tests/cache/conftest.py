@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache.partial import CHUNK, SparseBlob
+from regfs.cache.sparse import SparseBlob
+from regfs.cache.storage import CHUNK_BYTES
 from regfs.cache.store import BlobCache
 from regfs.oci.manifest import digest_of
 
@@ -55,8 +56,8 @@ def fill(directory: Path, leave: int = 0) -> Path:
 
 def put_chunk(sparse: SparseBlob, content: bytes, chunk: int) -> None:
     """Write a chunk of *content* and say so."""
-    start = chunk * CHUNK
-    sparse.write(memoryview(content)[start : start + CHUNK], start)
+    start = chunk * CHUNK_BYTES
+    sparse.write(memoryview(content)[start : start + CHUNK_BYTES], start)
     sparse.mark(chunk)
 
 

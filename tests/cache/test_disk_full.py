@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.partial import CHUNK, MEMORY
+from regfs.cache.memory import MEMORY_BYTES
+from regfs.cache.storage import CHUNK_BYTES
 from regfs.cache.store import BlobCache
 from regfs.registry.http.remote import Remote
 from regfs.registry.http.transport import PooledTransport
@@ -21,8 +22,8 @@ from tests.logs import OTHER_BYTES
 pytestmark = pytest.mark.logs(r": No space left on device$")
 Disk = Callable[[int], Path]
 Make = Callable[..., Reading]
-LARGE = content_of(20 * CHUNK + 777)
-HUGE = content_of(MEMORY + 9 * CHUNK)
+LARGE = content_of(20 * CHUNK_BYTES + 777)
+HUGE = content_of(MEMORY_BYTES + 9 * CHUNK_BYTES)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_pieces_read_right_when_the_disk_fills_up_in_the_middle(disk: Disk, read
     fill(large.cache.directory, leave)
     reader = large.open()
     for chunk in (9, 3, 3, 18, 9, 0, 4, 5, 6, 7, 18):
-        offset = chunk * CHUNK + 12345
+        offset = chunk * CHUNK_BYTES + 12345
         assert read_from(reader, offset, 700_000) == LARGE[offset : offset + 700_000]
     reader.close()
 
@@ -80,7 +81,7 @@ def test_a_blob_larger_than_memory_reads_right_without_a_disk(disk: Disk, readin
     fill(huge.cache.directory)
     reader = huge.open()
     assert read_from(reader, 0, len(HUGE)) == HUGE
-    assert read_from(reader, CHUNK, CHUNK) == HUGE[CHUNK : 2 * CHUNK]  # memory has let go of it
+    assert read_from(reader, CHUNK_BYTES, CHUNK_BYTES) == HUGE[CHUNK_BYTES : 2 * CHUNK_BYTES]  # memory has let go of it
     reader.close()
 
 

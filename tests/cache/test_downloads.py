@@ -12,10 +12,10 @@ from random import Random
 
 import pytest
 
+import regfs.cache.claims
 import regfs.cache.fetcher
-import regfs.cache.transfers
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.partial import CHUNK, SMALL
+from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
 from regfs.exceptions import DXFDigestMismatchError
 from regfs.oci.manifest import Descriptor, digest_of
@@ -28,7 +28,7 @@ from tests.contents import content_of
 from tests.logs import OTHER_BYTES
 from tests.servers import Answer, Request
 
-LARGE = content_of(20 * CHUNK + 777)
+LARGE = content_of(20 * CHUNK_BYTES + 777)
 QUICK = 5.0  # seconds that are enough, on a busy machine, for what waits for nobody
 Make = Callable[..., Reading]
 
@@ -86,8 +86,8 @@ def test_a_stopped_process_that_claimed_chunks_holds_up_no_other_blob(reading: M
     stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(stopped.claim(chunk) for chunk in range(20))
     for chunk in range(8):
-        in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK, 10))  # type: ignore[misc]
-    mine.registry.content = content_of(12 * CHUNK, seed=1)
+        in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK_BYTES, 10))  # type: ignore[misc]
+    mine.registry.content = content_of(12 * CHUNK_BYTES, seed=1)
     other = Descriptor(digest_of(mine.registry.content), len(mine.registry.content))
     reader = mine.open(other)
     assert in_thread(lambda: read_from(reader, 0, other.size))() == mine.registry.content
@@ -98,7 +98,7 @@ def test_a_stopped_process_that_claimed_chunks_holds_up_no_other_blob(reading: M
 def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
     reading: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regfs.cache.transfers, "_PATIENCE", 0.3)
+    monkeypatch.setattr(regfs.cache.claims, "_PATIENCE_SECONDS", 0.3)
     mine = reading()
     stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(stopped.claim(chunk) for chunk in range(21))
@@ -107,16 +107,16 @@ def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
 
 
 def test_a_process_that_is_slow_is_waited_for(reading: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regfs.cache.transfers, "_PATIENCE", 1.0)
+    monkeypatch.setattr(regfs.cache.claims, "_PATIENCE_SECONDS", 1.0)
     mine = reading()
     slow = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(slow.claim(chunk) for chunk in range(21))
-    result = in_thread(lambda: mine.read(4 * CHUNK, 10))
+    result = in_thread(lambda: mine.read(4 * CHUNK_BYTES, 10))
     for chunk in range(5):
         time.sleep(0.4)  # the slowness
         put_chunk(slow, LARGE, chunk)
         slow.release(chunk)
-    assert result() == LARGE[4 * CHUNK : 4 * CHUNK + 10]
+    assert result() == LARGE[4 * CHUNK_BYTES : 4 * CHUNK_BYTES + 10]
     assert mine.registry.asked == []
     slow.close()
 
@@ -146,7 +146,7 @@ def test_closing_the_fetcher_ends_all_waiting(reading: Make) -> None:
         return answer
 
     mine = reading(always=hangs)
-    waiting = [in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK, 10)) for chunk in range(10)]  # type: ignore[misc]
+    waiting = [in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK_BYTES, 10)) for chunk in range(10)]  # type: ignore[misc]
     assert begun.wait(QUICK)
     mine.fetcher.close()
     assert all(isinstance(result(), Exception) for result in waiting)
@@ -188,7 +188,7 @@ def test_a_transfer_that_dies_of_a_defect_is_an_error_to_its_reader(reading: Mak
 
 def test_transfers_ahead_that_die_of_a_defect_hold_up_nobody(reading: Make) -> None:
     mine = reading()
-    mine.read(0, CHUNK)
+    mine.read(0, CHUNK_BYTES)
     with dying(mine, 3) as fetcher:
         reader = fetcher.open("some/repository", mine.registry.descriptor)
         found = bytearray()
@@ -202,10 +202,11 @@ def test_transfers_ahead_that_die_of_a_defect_hold_up_nobody(reading: Make) -> N
 def test_a_cache_file_cut_short_behind_its_back_is_an_error_and_no_endless_wait(reading: Make) -> None:
     mine = reading()
     reader = mine.open()
-    read_from(reader, 10 * CHUNK, CHUNK)  # a jump, to its end: nothing is under way that would lengthen the file again
+    # a jump, to its end: nothing is under way that would lengthen the file again
+    read_from(reader, 10 * CHUNK_BYTES, CHUNK_BYTES)
     data = next(path for path in (mine.cache.directory / "partial").iterdir() if path.suffix != ".map")
     os.truncate(data, 1000)
-    assert isinstance(in_thread(lambda: read_from(reader, 10 * CHUNK, 10))(), OSError)
+    assert isinstance(in_thread(lambda: read_from(reader, 10 * CHUNK_BYTES, 10))(), OSError)
     reader.close()
 
 
@@ -218,7 +219,10 @@ def test_one_reader_after_the_other_of_bad_bytes_gets_the_error(reading: Make) -
 
 
 def test_opening_evicting_and_removing_at_once_never_reads_wrong_bytes(reading: Make) -> None:
-    contents = [content_of(size, seed) for seed, size in enumerate((1000, 3 * CHUNK, SMALL + CHUNK, SMALL + 9))]
+    contents = [
+        content_of(size, seed)
+        for seed, size in enumerate((1000, 3 * CHUNK_BYTES, SMALL_BLOB_BYTES + CHUNK_BYTES, SMALL_BLOB_BYTES + 9))
+    ]
     mine = [reading(content) for content in contents]
     one_cache = mine[0].cache
     end = time.monotonic() + 4
@@ -228,7 +232,7 @@ def test_opening_evicting_and_removing_at_once_never_reads_wrong_bytes(reading: 
         while time.monotonic() < end:
             which = random.randrange(4)
             offset = random.randrange(len(contents[which]))
-            size = random.choice((10, CHUNK, len(contents[which])))
+            size = random.choice((10, CHUNK_BYTES, len(contents[which])))
             assert mine[which].read(offset, size) == contents[which][offset : offset + size], "wrong bytes"
             count += 1
         return count
@@ -236,7 +240,7 @@ def test_opening_evicting_and_removing_at_once_never_reads_wrong_bytes(reading: 
     def evict() -> int:
         random, count = Random(1), 0
         while time.monotonic() < end:
-            one_cache.make_room(random.choice((0, 5 * CHUNK)))
+            one_cache.make_room(random.choice((0, 5 * CHUNK_BYTES)))
             one_cache.remove(digest_of(random.choice(contents)))
             count += 1
         return count
@@ -275,14 +279,14 @@ def test_after_any_number_of_opens_closes_and_failures_nothing_is_open(reading: 
             return Answer(404)
         return Answer(206, answer.headers, b"!" + answer.body[1:]) if lot < 0.2 else answer
 
-    mine = reading(content_of(SMALL + 2 * CHUNK), sometimes_wrong)
+    mine = reading(content_of(SMALL_BLOB_BYTES + 2 * CHUNK_BYTES), sometimes_wrong)
 
     def some(seed: int) -> None:
         lots = Random(seed)
         for _ in range(25):
             offset = lots.randrange(len(mine.registry.content))
             with suppress(Exception):
-                mine.read(offset, lots.choice((10, CHUNK, len(mine.registry.content))))
+                mine.read(offset, lots.choice((10, CHUNK_BYTES, len(mine.registry.content))))
             mine.cache.make_room(0)
 
     some(0)  # the threads and connections that stay

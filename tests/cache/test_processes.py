@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.partial import CHUNK, SMALL
+from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor, digest_of
@@ -26,7 +26,10 @@ from tests.scenarios.foreign import Foreign
 from tests.servers import Server, forward
 
 KILLS = 30  # each of two processes
-CONTENTS = [content_of(size, seed) for seed, size in enumerate((300_000, 3 * CHUNK + 5, SMALL + 5, 12 * CHUNK + 99))]
+CONTENTS = [
+    content_of(size, seed)
+    for seed, size in enumerate((300_000, 3 * CHUNK_BYTES + 5, SMALL_BLOB_BYTES + 5, 12 * CHUNK_BYTES + 99))
+]
 BLOBS = [Descriptor(digest_of(content), len(content)) for content in CONTENTS]
 
 
@@ -121,9 +124,9 @@ def require_right_chunks(cache: BlobCache, content: bytes, blob: Descriptor) -> 
     sparse = cache.sparse(blob.digest, blob.size)
     there = [chunk for chunk in range(sparse.chunks) if sparse.has(chunk)]
     for chunk in there:
-        expected = content[chunk * CHUNK : (chunk + 1) * CHUNK]
+        expected = content[chunk * CHUNK_BYTES : (chunk + 1) * CHUNK_BYTES]
         buffer = memoryview(bytearray(len(expected)))
-        assert sparse.read_into(buffer, chunk * CHUNK) == len(expected)
+        assert sparse.read_into(buffer, chunk * CHUNK_BYTES) == len(expected)
         assert buffer == expected, f"chunk {chunk} of {blob.digest}"
         assert sparse.claim(chunk), "a killed process still has it"
         sparse.release(chunk)

@@ -111,6 +111,18 @@ def test_what_goes_meanwhile_does_not_disturb_the_count(cache: BlobCache) -> Non
     assert cache.usage().partial == 0
 
 
+def test_a_cache_is_not_looked_through_when_it_is_opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = keep(BlobCache(directory), content(1))
+    looked_at: list[Path] = []
+    lstat = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: looked_at.append(path) or lstat(path))
+    cache = BlobCache(directory)
+    assert cache.read(digest) == content(1)
+    assert cache.path(digest) not in looked_at
+    assert cache.usage().blobs == 1
+    assert cache.path(digest) in looked_at
+
+
 def test_a_map_whose_data_is_gone_is_removed_at_the_next_start(cache: BlobCache) -> None:
     sparse = [cache.sparse("sha256:" + str(number) * 64, 100 * MIB) for number in range(2)]
     for blob in sparse:

@@ -10,13 +10,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from regfs.cache.partial import CHUNK, SMALL, SparseBlob
+from regfs.cache.sparse import SparseBlob
+from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobCache
 from regfs.oci.manifest import digest_of
 from tests.cache.conftest import digests, keep, leftovers, put_chunk
 from tests.contents import MIB, content_of
 
-SIZE = 11 * CHUNK + 77
+SIZE = 11 * CHUNK_BYTES + 77
 CONTENT = content_of(SIZE)
 DIGEST = digest_of(CONTENT)
 CHUNKS = 12
@@ -30,7 +31,7 @@ def marks(sparse: SparseBlob) -> set[int]:
 def require_right(sparse: SparseBlob) -> None:
     """Each chunk that is there has the blob's bytes."""
     for chunk in marks(sparse):
-        start, end = chunk * CHUNK, min((chunk + 1) * CHUNK, SIZE)
+        start, end = chunk * CHUNK_BYTES, min((chunk + 1) * CHUNK_BYTES, SIZE)
         buffer = memoryview(bytearray(end - start))
         assert sparse.read_into(buffer, start) == end - start
         assert buffer == CONTENT[start:end], f"chunk {chunk} is wrong"
@@ -189,7 +190,7 @@ def test_bytes_that_were_cut_off_are_an_error_and_no_endless_wait(cache: BlobCac
     put_chunk(sparse, CONTENT, 11)
     os.ftruncate(sparse.fd, 100)
     with pytest.raises(OSError, match="cut short"):
-        sparse.read_into(memoryview(bytearray(10)), 11 * CHUNK)
+        sparse.read_into(memoryview(bytearray(10)), 11 * CHUNK_BYTES)
     sparse.close()
 
 
@@ -262,17 +263,17 @@ def test_marks_are_those_of_a_set(steps: list[tuple[str, int]]) -> None:
 
 
 @settings(max_examples=60)
-@given(size=st.integers(1, SMALL + 3 * CHUNK), data=st.data())
+@given(size=st.integers(1, SMALL_BLOB_BYTES + 3 * CHUNK_BYTES), data=st.data())
 def test_every_size_has_as_many_chunks_as_it_needs(size: int, data: st.DataObject) -> None:
-    chunk = data.draw(st.integers(0, -(-size // CHUNK) - 1))
+    chunk = data.draw(st.integers(0, -(-size // CHUNK_BYTES) - 1))
     with tempfile.TemporaryDirectory() as directory:
         sparse = BlobCache(Path(directory) / "cache").sparse(DIGEST, size)
         content = CONTENT[:size].ljust(size, b"\1")
         put_chunk(sparse, content, chunk)
         assert marks(sparse) == {chunk}
-        buffer = memoryview(bytearray(min(CHUNK, size - chunk * CHUNK)))
-        assert sparse.read_into(buffer, chunk * CHUNK) == len(buffer)
-        assert buffer == content[chunk * CHUNK : (chunk + 1) * CHUNK]
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, size - chunk * CHUNK_BYTES)))
+        assert sparse.read_into(buffer, chunk * CHUNK_BYTES) == len(buffer)
+        assert buffer == content[chunk * CHUNK_BYTES : (chunk + 1) * CHUNK_BYTES]
         sparse.close()
 
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.partial import CHUNK
+from regfs.cache.storage import CHUNK_BYTES
 from regfs.cache.store import BlobCache
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor
@@ -61,10 +61,10 @@ def do_everything(directory: Path, host: str, repository: str, blobs: Sequence[D
         if lot < 0.7:
             reader = fetcher.open(repository, blob)
             whole = random.random() < 0.5
-            read_from(reader, 0 if whole else random.randrange(blob.size), blob.size if whole else CHUNK, 1 << 20)
+            read_from(reader, 0 if whole else random.randrange(blob.size), blob.size if whole else CHUNK_BYTES, 1 << 20)
             reader.close()
         elif lot < 0.8:
-            cache.make_room(random.choice((0, 4 * CHUNK, 12 * CHUNK)))
+            cache.make_room(random.choice((0, 4 * CHUNK_BYTES, 12 * CHUNK_BYTES)))
         elif lot < 0.85:
             cache.remove(blob.digest)
         elif lot < 0.95:

@@ -73,8 +73,7 @@ class DirectoryVerbs:
                 break
             position += 1
             entry, inode = pack(node, name, attributes)
-            mode = stat.S_IFDIR if attributes.is_directory else stat.S_IFREG
-            parts += entry, protocol.directory_entry(encoded, inode, position, mode)
+            parts += entry, protocol.directory_entry(encoded, inode, position, attributes.kind.value)
         return b"".join(parts)
 
     @staticmethod
@@ -87,8 +86,8 @@ class DirectoryVerbs:
 
     @staticmethod
     def _name(node: Node, name: str, attributes: Attributes) -> tuple[bytes, int]:
-        return b"", inode_number(node, name, attributes.content)
+        return b"", attributes.inode or inode_number(node, name, attributes.content)
 
     def _name_and_node(self, node: Node, name: str, attributes: Attributes) -> tuple[bytes, int]:
         child, entry = self._entries.named(node, name, attributes)
-        return entry, child.inode
+        return entry, attributes.inode or child.inode

@@ -26,7 +26,7 @@ class Entries:
 
     def named(self, parent: Node, name: str, attributes: Attributes) -> tuple[Node, bytes]:
         """The node of a name, and the answer that tells the kernel of it."""
-        node = self.nodes.found(parent, name, attributes.content, attributes.size)
+        node = self.nodes.found(parent, name, attributes)
         packed = self._packed(node, attributes)
         return node, protocol.entry_answer(node.number, packed, self.entry_seconds, self._kept(node))
 
@@ -50,7 +50,7 @@ class Entries:
         """Seconds that attributes may be kept; none for the root: a mount whose process is gone would look alive."""
         if node.is_immutable:
             return FOR_EVER_SECONDS
-        return self.entry_seconds if node.is_directory and node.parent is not None else 0.0
+        return 0.0 if node.is_changing or node.parent is None else self.entry_seconds
 
     def _packed(self, node: Node, attributes: Attributes) -> bytes:
         told = node.told
@@ -58,8 +58,8 @@ class Entries:
             return told[1]
         found = self._ownership.stat(attributes)
         packed = protocol.Inode(
-            node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode,
-            0 if node.unlinked else found.links, self._ownership.uid, self._ownership.gid,
+            attributes.inode or node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode,
+            0 if node.unlinked else found.links, found.uid, found.gid, found.device,
         ).pack()  # fmt: skip
         node.told = attributes, packed
         return packed

@@ -90,8 +90,10 @@ class FileVerbs:
         Who only reads a file that is being written bypasses them. Through them it could read zeros behind the end that
         it knows, when another program lengthens the file in that moment.
         """
+        if node.is_changing and not flags & _WRITING:
+            return OpenFlag.DIRECT_IO
         if not node.is_immutable:
-            return 0 if flags & _WRITING else OpenFlag.DIRECT_IO
+            return 0
         if node.handles is None:
             node.backing = self._backing.open(node.size, lambda: self._filesystem.backing_file(handle))
         if node.backing:

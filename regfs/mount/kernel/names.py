@@ -46,6 +46,7 @@ class NameVerbs:
             Opcode.GETXATTR: self.getxattr,
             Opcode.LISTXATTR: self.listxattr,
             Opcode.STATFS: self.statfs,
+            Opcode.READLINK: self.readlink,
         }
 
     def lookup(self, node: Node, request: Request) -> Answer:
@@ -180,13 +181,17 @@ class NameVerbs:
             value = self._filesystem.xattrs(node.path).get(name)
             if value is None:
                 raise OSError(errno.ENODATA, name)
-            return _sized(value.encode(), size)
+            return _sized(value, size)
 
     def listxattr(self, node: Node, request: Request) -> Answer:
         size, _ = protocol.fields(protocol.GETXATTR_IN, request.body)
         with errors_as_errno("listxattr", node.path):
             names = "".join(f"{name}\0" for name in self._filesystem.xattrs(node.path))
             return _sized(names.encode(), size)
+
+    def readlink(self, node: Node, request: Request) -> Answer:
+        with errors_as_errno("readlink", node.path):
+            return os.fsencode(self._filesystem.readlink(node.path))
 
     def statfs(self, node: Node, request: Request) -> Answer:
         with errors_as_errno("statfs", node.path):

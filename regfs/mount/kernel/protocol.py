@@ -283,6 +283,7 @@ class Inode(NamedTuple):
     links: int
     uid: int
     gid: int
+    device: int = 0
 
     def pack(self) -> bytes:
         """As the kernel takes it."""
@@ -291,7 +292,7 @@ class Inode(NamedTuple):
         return _ATTR.pack(
             self.number, self.size, -(-self.size // _BLOCK),
             seconds, seconds, changed, nanoseconds, nanoseconds, changed_nanoseconds,
-            self.mode, self.links, self.uid, self.gid, 0, PAGE_BYTES, 0,
+            self.mode, self.links, self.uid, self.gid, self.device, PAGE_BYTES, 0,
         )  # fmt: skip
 
 

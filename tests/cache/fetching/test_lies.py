@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from regfs.cache.partial import CHUNK
+from regfs.cache.storage import CHUNK_BYTES
 from regfs.exceptions import DXFDigestMismatchError
 from regfs.registry.http.pooled import UnexpectedAnswer
 from regfs.registry.http.transport import ConnectionFailed, HTTPError, Timeout
@@ -17,7 +17,7 @@ from tests.logs import OTHER_BYTES
 from tests.servers import Answer, Request, Server
 
 Make = Callable[..., Reading]
-LARGE = 12 * CHUNK + 777
+LARGE = 12 * CHUNK_BYTES + 777
 
 
 def ignores_the_range(request: Request, answer: Answer) -> Answer:
@@ -100,8 +100,8 @@ def test_what_passes_is_gone_on_with(reading: Make, fault: Callable[..., Answer]
 
 def test_a_cut_transfer_goes_on_where_it_stopped(reading: Make) -> None:
     large = reading(CONTENT, is_cut)
-    assert large.read(0, CHUNK) == CONTENT[:CHUNK]
-    assert large.registry.asked[:2] == [(0, CHUNK), (CHUNK // 2, CHUNK)]
+    assert large.read(0, CHUNK_BYTES) == CONTENT[:CHUNK_BYTES]
+    assert large.registry.asked[:2] == [(0, CHUNK_BYTES), (CHUNK_BYTES // 2, CHUNK_BYTES)]
 
 
 def test_a_registry_that_never_heeds_ranges_sends_the_blob_once(reading: Make) -> None:
@@ -220,7 +220,7 @@ def test_a_redirect_is_asked_for_once(reading: Make, storage: Storage) -> None:
     large = reading(CONTENT, always=storage.redirect)
     reader = large.open()
     for chunk in (9, 5, 1):
-        assert read_from(reader, chunk * CHUNK, 10) == CONTENT[chunk * CHUNK : chunk * CHUNK + 10]
+        assert read_from(reader, chunk * CHUNK_BYTES, 10) == CONTENT[chunk * CHUNK_BYTES : chunk * CHUNK_BYTES + 10]
     reader.close()
     assert storage.signed == 1
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from regfs.cache.partial import CHUNK
+from regfs.cache.storage import CHUNK_BYTES
 from tests.contents import MIB, content_of
 from tests.counting import Counting
 from tests.scenarios.foreign import Foreign
@@ -33,7 +33,7 @@ def test_the_first_byte_of_a_large_blob_moves_one_chunk(
     view = mount(f"{proxy.url}/{repository}")
     done = subprocess.run(["head", "-c", "1", view.path("v1/large")], capture_output=True, check=True)
     assert done.stdout == LARGE[:1]
-    assert 0 < proxy.moved <= CHUNK
+    assert 0 < proxy.moved <= CHUNK_BYTES
 
 
 def test_a_piece_at_a_far_offset_moves_one_chunk(
@@ -43,7 +43,7 @@ def test_a_piece_at_a_far_offset_moves_one_chunk(
     view = mount(f"{proxy.url}/{repository}")
     offset = 50 * MIB
     assert read(view, "v1/large", 64 << 10, offset) == LARGE[offset : offset + (64 << 10)]
-    assert 0 < proxy.moved <= CHUNK
+    assert 0 < proxy.moved <= CHUNK_BYTES
 
 
 def test_three_pieces_far_apart_move_three_chunks(
@@ -54,7 +54,7 @@ def test_three_pieces_far_apart_move_three_chunks(
     with open(view.path("v1/large"), "rb", buffering=0) as file:
         for offset in (50 * MIB, 10 * MIB, 30 * MIB):
             assert os.pread(file.fileno(), 4096, offset) == LARGE[offset : offset + 4096]
-    assert proxy.moved <= 3 * CHUNK
+    assert proxy.moved <= 3 * CHUNK_BYTES
 
 
 def test_a_large_blob_read_whole_moves_each_byte_once(

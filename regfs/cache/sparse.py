@@ -1,6 +1,6 @@
-"""A blob on its way to being whole: some of its chunks, on disk or, when that is full, in memory. Knows no registry.
+"""Chunk storage on disk, shared by processes: a blob of which some chunks are there. Knows no registry.
 
-On disk it is two files: the data, sparse, and a map with a header and one byte for each chunk. What holds it together
+It is two files: the data, sparse, and a map with a header and one byte for each chunk. What holds it together
 between processes is the kernel's, so that it ends with a process however that ends: a shared ``flock`` on the data says
 that somebody reads it and it stays; an open-file-description lock on a byte of the map says that somebody fetches that
 chunk. A chunk's byte is set after its bytes are written, so that a kill between the two costs the chunk and no more.
@@ -13,25 +13,20 @@ import fcntl
 import mmap
 import os
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cachetools import LRUCache
-
+from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES, WINDOW_CHUNKS
 from regfs.util.private import make_directory
 
-CHUNK = 1 << 20  # bytes; random ranges cost the same for 4 KiB as for 1 MiB
-MEMORY = 32 << 20  # bytes of one blob that are kept in memory when the disk is full
-SMALL = 8 << 20  # bytes; up to here a blob is fetched whole and verified before its first byte is served
 _HEADER = struct.Struct("<8sQI12x")  # magic, size, chunk size; byte 0 is also the publisher's lock
 _MAGIC = b"regfsmap"
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 
 
 class SparseBlob:
-    """A blob of which some chunks are there, on its way to being whole. Shared with other processes.
+    """The chunks of a blob in files of the cache.
 
     ``claim`` keeps other processes from fetching the same chunks; between threads of one process the download does.
 
@@ -42,10 +37,13 @@ class SparseBlob:
     :raises OSError: when there is no room for it
     """
 
+    keeps_all = True
+    most_ahead = WINDOW_CHUNKS
+
     def __init__(self, path: Path, final: Path, digest: str, size: int, grown: Callable[[int], None]) -> None:
         self.digest = digest
         self.size = size
-        self.chunks = -(-size // CHUNK)
+        self.chunks = -(-size // CHUNK_BYTES)
         self._path = path
         self._final = final
         self._grown = grown
@@ -82,13 +80,13 @@ class SparseBlob:
         with self._map_locked():
             if not self._is_ours():
                 return False
-            header = _HEADER.pack(_MAGIC, self.size, CHUNK)
+            header = _HEADER.pack(_MAGIC, self.size, CHUNK_BYTES)
             length = _HEADER.size + self.chunks
             found = os.pread(self._map_fd, _HEADER.size, 0)
             if found != header and (found or os.fstat(self.fd).st_size):
                 self._unlink()
                 return False
-            if self.size > SMALL:
+            if self.size > SMALL_BLOB_BYTES:
                 os.ftruncate(self.fd, self.size)
             os.posix_fallocate(self._map_fd, 0, length)  # a hole written through mmap on a full disk is a SIGBUS
             os.pwrite(self._map_fd, header, 0)
@@ -102,10 +100,10 @@ class SparseBlob:
         marks = self._map[_HEADER.size :]  # from before looking: others go on writing, bytes first
         chunk = marks.find(1)
         while chunk >= 0:
-            hole = self._hole_after(chunk * CHUNK)
-            if hole < min((chunk + 1) * CHUNK, self.size):
+            hole = self._hole_after(chunk * CHUNK_BYTES)
+            if hole < min((chunk + 1) * CHUNK_BYTES, self.size):
                 self._map[_HEADER.size + chunk] = 0
-            chunk = marks.find(1, max(chunk + 1, hole // CHUNK))
+            chunk = marks.find(1, max(chunk + 1, hole // CHUNK_BYTES))
 
     def _hole_after(self, offset: int) -> int:
         try:
@@ -135,7 +133,7 @@ class SparseBlob:
     def mark(self, chunk: int) -> None:
         """Say that the chunk's bytes are written."""
         self._map[_HEADER.size + chunk] = 1
-        self._grown(min(CHUNK, self.size - chunk * CHUNK))
+        self._grown(min(CHUNK_BYTES, self.size - chunk * CHUNK_BYTES))
 
     def arrived(self) -> int:
         """How many chunks are there."""
@@ -194,7 +192,7 @@ class SparseBlob:
     def publish(self) -> None:
         """Let the whole, verified blob join the cache, unless another process has done so. Its descriptor goes on
         serving."""
-        if self.size > SMALL:
+        if self.size > SMALL_BLOB_BYTES:
             os.fdatasync(self.fd)  # it has its final size from the start: only this puts its bytes first
         make_directory(self._final.parent)
         with self._map_locked():
@@ -218,80 +216,6 @@ class SparseBlob:
     def _close_files(self) -> None:
         os.close(self._map_fd)
         os.close(self.fd)
-
-
-class MemoryBlob:
-    """What :class:`SparseBlob` is, for a disk that is full: the last few chunks, in memory, published nowhere."""
-
-    def __init__(self, digest: str, size: int, keep: int = MEMORY // CHUNK) -> None:
-        self.digest = digest
-        self.size = size
-        self.chunks = -(-size // CHUNK)
-        self._kept: LRUCache[int, bytearray] = LRUCache(keep)  # each from its chunk's start, as far as it came
-        self._lock = threading.Lock()
-
-    @property
-    def holds_all(self) -> bool:
-        """Whether it never lets go of a chunk to keep another."""
-        return self.chunks <= self._kept.maxsize
-
-    def has(self, chunk: int) -> bool:
-        """Whether the chunk is there."""
-        with self._lock:
-            return chunk in self._kept and len(self._kept[chunk]) == min(CHUNK, self.size - chunk * CHUNK)
-
-    def missing(self, first: int, last: int) -> int | None:
-        """The first chunk from *first* up to and with *last* that is not there."""
-        return next((chunk for chunk in range(first, last + 1) if not self.has(chunk)), None)
-
-    def mark(self, chunk: int) -> None:
-        """The chunk's length says it."""
-
-    def arrived(self) -> int:
-        """Nobody else fetches into this memory."""
-        return 0
-
-    def claim(self, chunk: int) -> bool:
-        """Nobody else can fetch into this memory."""
-        return True
-
-    def release(self, chunk: int) -> None:
-        """Nothing was claimed."""
-
-    def write(self, data: memoryview, offset: int) -> None:
-        """Put bytes of one chunk in their place; without those before them they are of no use."""
-        chunk, start = divmod(offset, CHUNK)
-        with self._lock:
-            kept = self._kept[chunk] if chunk in self._kept else bytearray()
-            if start <= len(kept):
-                kept[start : start + len(data)] = data
-                self._kept[chunk] = kept
-
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Read bytes that are still there; returns how many."""
-        done = 0
-        while done < len(buffer):
-            chunk, start = divmod(offset + done, CHUNK)
-            with self._lock:
-                kept = self._kept.get(chunk, b"")
-                piece = kept[start : start + len(buffer) - done]
-            if not piece:
-                break
-            buffer[done : done + len(piece)] = piece
-            done += len(piece)
-        return done
-
-    def publish(self) -> None:
-        """There is nowhere to publish it."""
-
-    def discard(self) -> None:
-        """Forget every byte."""
-        with self._lock:
-            self._kept.clear()
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        self.discard()
 
 
 def leads_to(path: Path, fd: int) -> bool:
