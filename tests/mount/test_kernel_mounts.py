@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,12 +109,25 @@ def test_a_file_by_both_names_has_the_same_pages_while_written(
 ) -> None:
     foreign.artifact(repository, "v1", {"a": b"old bytes"})
     view = mount(registry.url, fuse="kernel")
-    with open(view.path(f"{repository}/v1/a"), "r+b", buffering=0) as one:
-        with open(view.path(f"{repository}:v1/a"), "r+b", buffering=0) as other:
-            assert other.read() == b"old bytes"
-            one.write(b"new")
-            assert os.pread(other.fileno(), 100, 0) == b"new bytes"
-            assert os.fstat(one.fileno()).st_ino == os.fstat(other.fileno()).st_ino
+    by_slash, by_colon = view.path(f"{repository}/v1/a"), view.path(f"{repository}:v1/a")
+    with open(by_slash, "r+b", buffering=0) as one, open(by_colon, "r+b", buffering=0) as other:
+        assert other.read() == b"old bytes"
+        one.write(b"new")
+        assert os.pread(other.fileno(), 100, 0) == b"new bytes"
+        assert os.fstat(one.fileno()).st_ino == os.fstat(other.fileno()).st_ino
+
+
+def test_readers_beside_an_appender_see_no_zeros(view: Mounted) -> None:
+    reads, zeros = 0, 0
+    with open(view.path("v1/grows"), "wb", buffering=0) as writer, open(view.path("v1/grows"), "rb") as reader:
+        appender = threading.Thread(target=lambda: [writer.write(b"x" * 777) for _ in range(2000)])
+        appender.start()
+        while appender.is_alive() or reads < 1000:
+            size = os.fstat(reader.fileno()).st_size
+            zeros += os.pread(reader.fileno(), 8192, max(0, size - 4096)).count(0)
+            reads += 1
+        appender.join()
+        assert (zeros, os.fstat(reader.fileno()).st_size) == (0, 2000 * 777)
 
 
 # Names
@@ -157,8 +172,6 @@ def test_a_cached_blob_is_read_by_the_kernel_alone(view: Mounted) -> None:
 
 
 def _digest(content: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(content).hexdigest()
 
 

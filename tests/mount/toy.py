@@ -85,7 +85,7 @@ def main(directory: Path) -> None:
     adapter = Adapter(
         filesystem, Ownership(0, 0, 0, True), nodes, Notices(nodes, device.notify), Backing(None), entry_seconds=1.0
     )
-    loop.start(agreed, Answers(adapter.answer, adapter.forget, adapter.undo), lambda: os._exit(0))
+    loop.start(agreed, Answers(adapter.answer, adapter.forget, adapter.waits, adapter.undo), lambda: os._exit(0))
     print("mounted", flush=True)
     for _ in sys.stdin:
         print(len(nodes), len(toy.open_handles), flush=True)

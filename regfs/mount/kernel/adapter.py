@@ -24,6 +24,14 @@ WANTED = (
     | Flag.INIT_EXT | Flag.DIRECT_IO_ALLOW_MMAP | Flag.PASSTHROUGH
 )  # fmt: skip
 
+# These wait for the registry nearly always.
+_SLOW = frozenset(
+    {
+        Opcode.FLUSH, Opcode.FSYNC, Opcode.MKDIR, Opcode.MKNOD, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,
+        Opcode.RENAME2, Opcode.SETATTR, Opcode.CREATE,
+    }
+)  # fmt: skip
+
 
 class Adapter:
     """Answers what the kernel asks.
@@ -63,6 +71,10 @@ class Adapter:
         if node is None:
             raise stale(f"node {request.node}")
         return verb(node, request)
+
+    def waits(self, request: Request) -> bool:
+        """Whether it is known that a request waits: for the registry, or for bytes that are not in the cache yet."""
+        return request.opcode in _SLOW or (request.opcode == Opcode.READ and not self._files.is_there(request))
 
     def forget(self, request: Request) -> None:
         """The kernel has forgotten nodes.

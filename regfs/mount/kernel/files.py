@@ -125,6 +125,14 @@ class FileVerbs:
             return self._filesystem.open(path, flags)
         return self._filesystem.create(path, closes_first(process))
 
+    def is_there(self, request: Request) -> bool:
+        """Whether all bytes of the file that a READ is about are on the disk."""
+        try:
+            handle, *_ = protocol.fields(protocol.READ_IN, request.body)
+            return self._filesystem.backing_file(handle) is not None
+        except (OSError, protocol.Malformed):  # it is answered with that error
+            return True
+
     def read(self, node: Node, request: Request) -> Answer:
         handle, offset, size = protocol.fields(protocol.READ_IN, request.body)
         room = request.room[:size]
