@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import subprocess
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount, closing_whatever_is_left, making
 from tests.scenarios.views import Mounted, environment
+from tests.servers import Server
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no error
 hypothesis.settings.load_profile("tests")
@@ -86,6 +87,13 @@ def proxy(registry: Registry) -> Iterator[Counting]:
     counting = Counting(registry.host)
     yield counting
     counting.server.stop()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers that stop with the test; the arguments are those of :class:`Server`."""
+    with ExitStack() as servers:
+        yield lambda *arguments: servers.enter_context(Server(*arguments))
 
 
 @pytest.fixture

@@ -25,3 +25,8 @@ def test_every_outside_package_has_an_owner() -> None:
     contracts = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
     owned = {name for contract in contracts for name in contract.get("forbidden_modules", ())}
     assert {"fuse" if name == "fusepy" else name.replace("-", "_") for name in needed} == owned
+
+
+def test_a_test_file_has_a_name_of_its_own() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

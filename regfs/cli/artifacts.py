@@ -15,8 +15,6 @@ from typing import Any, NoReturn
 
 import click
 
-from regfs import artifacts, pulling, pushing
-from regfs.artifacts import File, Item, NothingThere, NotPossible
 from regfs.cli.parameters import (
     JSON,
     PLATFORM,
@@ -29,13 +27,17 @@ from regfs.cli.parameters import (
     progress_bar,
     warn,
 )
-from regfs.errnos import told
-from regfs.graph import Graph, Options, Unusable
+from regfs.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
+from regfs.fs.errnos import told
+from regfs.library import artifacts
+from regfs.library import get as pulling
+from regfs.library import put as pushing
+from regfs.library.artifacts import File, Item, NothingThere, NotPossible
+from regfs.oci.manifest import InvalidManifest
+from regfs.oci.reference import Reference
 from regfs.registry.connect import explain
-from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
-from regfs.registry.manifest import InvalidManifest
-from regfs.registry.reference import Reference
-from regfs.registry.transport import ConnectionFailed, Timeout
+from regfs.registry.http.transport import ConnectionFailed, Timeout
+from regfs.session import Graph, Options, Unusable
 
 _REFERENCE = click.argument("reference", type=ReferenceType())
 _ALIAS = click.argument("reference", type=ReferenceType(alias=True))

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from regfs.cache import BlobCache
+from regfs.cache.store import BlobCache
 from regfs.cli.parameters import CACHE_DIR, JSON, SizeType, fail
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from regfs.artifacts import NothingThere
 from regfs.cli.parameters import PLATFORM, ReferenceType, connecting, fail, graph_options, progress_bar
-from regfs.errnos import told
-from regfs.graph import Graph, Options, Unusable
-from regfs.prefetch import prefetch as fetch_all
-from regfs.prefetch import wanted
-from regfs.registry.exceptions import DXFError
-from regfs.registry.manifest import InvalidManifest
-from regfs.registry.reference import Reference
+from regfs.exceptions import DXFError
+from regfs.fs.errnos import told
+from regfs.library.artifacts import NothingThere
+from regfs.library.prefetch import prefetch as fetch_all
+from regfs.library.prefetch import wanted
+from regfs.oci.manifest import InvalidManifest
+from regfs.oci.reference import Reference
+from regfs.session import Graph, Options, Unusable
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from regfs.cli.mounting import mount
-from regfs.errnos import printable
+from regfs.util.text import printable
 
 _USAGE, _FAILED = 1, 32  # mount(8), EXIT STATUS
 

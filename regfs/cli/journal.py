@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from regfs.cli.parameters import JSON, connecting, fail, graph_options
-from regfs.errnos import told
-from regfs.graph import Graph, Options, Unusable, default_state_dir
-from regfs.registry.exceptions import DXFError
-from regfs.registry.manifest import InvalidManifest
-from regfs.registry.reference import parse_reference
-from regfs.staging import Journal, Pending
+from regfs.exceptions import DXFError
+from regfs.fs.errnos import told
+from regfs.oci.manifest import InvalidManifest
+from regfs.oci.reference import parse_reference
+from regfs.session import Graph, Options, Unusable, default_state_dir
+from regfs.write.staging import Journal, Pending
 
 
 @click.command()

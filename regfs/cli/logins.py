@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from regfs.cli.parameters import ReferenceType, connecting, connection_to, fail, password_given
-from regfs.registry import credentials
-from regfs.registry.auth import Credential
+from regfs.oci.reference import Reference
+from regfs.registry.config import credentials
 from regfs.registry.connect import CannotConnect, connect
-from regfs.registry.reference import Reference
+from regfs.registry.http.auth import Credential
 
 
 @click.command()

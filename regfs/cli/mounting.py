@@ -19,9 +19,9 @@ from regfs.cli.parameters import (
     option,
     warn,
 )
-from regfs.graph import default_state_dir
-from regfs.mount import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
-from regfs.registry.reference import Reference
+from regfs.mount.life import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
+from regfs.oci.reference import Reference
+from regfs.session import default_state_dir
 
 
 class MountCommand(click.Command):
@@ -41,7 +41,7 @@ class MountCommand(click.Command):
 
 @click.command(cls=MountCommand)
 @click.argument("reference", type=ReferenceType())
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", shell_complete=directories)
 @connecting
 @option("--read-only", is_flag=True, help="Refuse every change.")
 @option("--platform", help="Of multi-platform aliases, show only this one, such as linux-arm64-v8.")
@@ -66,7 +66,7 @@ class MountCommand(click.Command):
     help="Any of these as in /etc/fstab, such as ro,uid=1000,cache_size=20G; what is for mount(8) alone is ignored.",
 )
 @click.option("-s", "sloppy", is_flag=True, expose_value=False, hidden=True, help="As that of mount.regfs.")
-def mount(reference: Reference, directory: Path, foreground: bool, **given: Any) -> None:
+def mount(reference: Reference, directory: str, foreground: bool, **given: Any) -> None:
     """Mount REFERENCE on DIRECTORY, and return when it answers.
 
     REFERENCE is [http://|https://]HOST[:PORT][/REPOSITORY[:ALIAS|@DIGEST]]: a registry, one of its repositories, or
@@ -87,7 +87,7 @@ def mount(reference: Reference, directory: Path, foreground: bool, **given: Any)
         fail(error)
 
 
-def _mount_options(reference: Reference, directory: Path, given: dict[str, Any]) -> MountOptions:
+def _mount_options(reference: Reference, directory: str, given: dict[str, Any]) -> MountOptions:
     try:
         umask = int(given["umask"], 8) & 0o777
     except ValueError:

@@ -13,13 +13,13 @@ import click
 from click.shell_completion import CompletionItem
 from tqdm import tqdm
 
-from regfs.errnos import printable
-from regfs.graph import default_cache_dir
-from regfs.registry import credentials, mirrors
-from regfs.registry.auth import Credential
+from regfs.oci.reference import InvalidReference, Reference, is_alias, parse_reference
+from regfs.registry.config import credentials, mirrors
 from regfs.registry.connect import Connection
-from regfs.registry.reference import InvalidReference, Reference, is_alias, parse_reference
-from regfs.registry.tls import Certificates
+from regfs.registry.http.auth import Credential
+from regfs.registry.http.tls import Certificates
+from regfs.session import default_cache_dir
+from regfs.util.text import printable
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -173,7 +173,7 @@ def connecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]:
-    """What :class:`regfs.graph.Options` takes, from the options of :func:`connecting`."""
+    """What :class:`regfs.session.Options` takes, from the options of :func:`connecting`."""
     return {
         "reference": reference,
         "connection": connection_to(reference, given),

@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from regfs.cli.parameters import JSON, directories, fail
-from regfs.errnos import printable
-from regfs.graph import default_state_dir
-from regfs.live import Mounted, Register, without_touching
-from regfs.report import ask
-from regfs.staging import Journal
+from regfs.mount.table import Mounted, Register, without_touching
+from regfs.observe.report import ask
+from regfs.session import default_state_dir
+from regfs.util.text import printable
+from regfs.write.staging import Journal
 
 _ERRORS = 5  # are shown of each mount
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")

@@ -1,1 +1,1 @@
-"""Speaking to a registry: names, manifests, authentication, requests. Knows nothing of files or mounts."""
+"""A registry and the ways to it. Knows no paths of a mount and no cache."""

@@ -7,14 +7,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from regfs.registry.auth import Credential
-from regfs.registry.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
-from regfs.registry.exchange import Observer
-from regfs.registry.pooled import UnexpectedAnswer
-from regfs.registry.reference import Reference
-from regfs.registry.remote import Remote
-from regfs.registry.tls import Certificates, CertificateUnusable
-from regfs.registry.transport import (
+from regfs.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
+from regfs.observe.exchange import Observer
+from regfs.oci.reference import Reference
+from regfs.registry.http.auth import Credential
+from regfs.registry.http.pooled import UnexpectedAnswer
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.tls import Certificates, CertificateUnusable
+from regfs.registry.http.transport import (
     ConnectionFailed,
     OfflineTransport,
     PooledTransport,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import BlobCache
-from regfs.registry.manifest import digest_of
-from regfs.sparse import CHUNK, SparseBlob
+from regfs.cache.partial import CHUNK, SparseBlob
+from regfs.cache.store import BlobCache
+from regfs.oci.manifest import digest_of
 
 
 @pytest.fixture

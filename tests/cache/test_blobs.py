@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import BlobCache
-from regfs.private import NotPrivate
-from regfs.registry.exceptions import DXFDigestMismatchError
-from regfs.registry.manifest import digest_of
+from regfs.cache.store import BlobCache
+from regfs.exceptions import DXFDigestMismatchError
+from regfs.oci.manifest import digest_of
+from regfs.util.private import NotPrivate
 from tests.cache.conftest import digests, keep, leftovers, put_chunk
 from tests.contents import MIB, content_of, flip
 
@@ -107,7 +107,7 @@ def test_a_file_of_another_disk_is_left_where_it_is(
 ) -> None:
     path = disk(MIB) / "file"
     path.write_bytes(b"bytes")
-    with caplog.at_level("DEBUG", "regfs.cache"):
+    with caplog.at_level("DEBUG", "regfs.cache.store"):
         cache.adopt(digest_of(b"bytes"), path)
     assert caplog.messages == [f"cache: {digest_of(b'bytes')} is not taken over: Invalid cross-device link"]
     assert path.read_bytes() == b"bytes"
@@ -164,7 +164,7 @@ def test_an_open_blob_is_never_evicted(cache: BlobCache) -> None:
 def test_a_blob_that_another_process_reads_is_never_evicted(cache: BlobCache) -> None:
     digest = keep(cache, content(1))
     code = (
-        "import sys; from pathlib import Path; from regfs.cache import BlobCache\n"
+        "import sys; from pathlib import Path; from regfs.cache.store import BlobCache\n"
         "fd = BlobCache(Path(sys.argv[1])).open(sys.argv[2]); print(fd, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache.directory), digest]
@@ -200,7 +200,7 @@ def test_a_partial_blob_is_evicted_with_its_map(cache: BlobCache) -> None:
 
 def test_what_a_killed_process_was_adding_is_removed_at_the_next_start(cache: BlobCache) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from regfs.cache import BlobCache\n"
+        "import os, signal, sys; from pathlib import Path; from regfs.cache.store import BlobCache\n"
         "with BlobCache(Path(sys.argv[1])).adding(sys.argv[2]) as file:\n"
         "    file.write(bytes(100000)); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )

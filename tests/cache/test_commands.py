@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import BlobCache
+from regfs.cache.store import BlobCache
 from tests.cache.conftest import digests, keep, put_chunk
 from tests.cache.test_blobs import content
 from tests.contents import MIB, flip

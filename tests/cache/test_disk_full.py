@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import BlobCache
-from regfs.fetch import Fetcher
-from regfs.registry.remote import Remote
-from regfs.registry.transport import PooledTransport
-from regfs.sparse import CHUNK, MEMORY
+from regfs.cache.fetcher import Fetcher
+from regfs.cache.partial import CHUNK, MEMORY
+from regfs.cache.store import BlobCache
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.transport import PooledTransport
 from tests.cache.conftest import digests, fill
+from tests.cache.fetching.conftest import Lying, Reading, read_from
 from tests.contents import MIB, content_of
-from tests.fetch.conftest import Lying, Reading, read_from
 from tests.logs import OTHER_BYTES
 
 pytestmark = pytest.mark.logs(r": No space left on device$")

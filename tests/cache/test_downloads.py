@@ -12,19 +12,19 @@ from random import Random
 
 import pytest
 
-import regfs.download
-import regfs.fetch
-from regfs.cache import BlobCache
-from regfs.fetch import Fetcher
-from regfs.registry.exceptions import DXFDigestMismatchError
-from regfs.registry.manifest import Descriptor, digest_of
-from regfs.registry.remote import Remote
-from regfs.registry.source import Body
-from regfs.registry.transport import PooledTransport
-from regfs.sparse import CHUNK, SMALL
+import regfs.cache.fetcher
+import regfs.cache.transfers
+from regfs.cache.fetcher import Fetcher
+from regfs.cache.partial import CHUNK, SMALL
+from regfs.cache.store import BlobCache
+from regfs.exceptions import DXFDigestMismatchError
+from regfs.oci.manifest import Descriptor, digest_of
+from regfs.registry.http.ranges import Body
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.transport import PooledTransport
 from tests.cache.conftest import digests, keep, put_chunk
+from tests.cache.fetching.conftest import Lying, Reading, read_from
 from tests.contents import content_of
-from tests.fetch.conftest import Lying, Reading, read_from
 from tests.logs import OTHER_BYTES
 from tests.servers import Answer, Request
 
@@ -98,7 +98,7 @@ def test_a_stopped_process_that_claimed_chunks_holds_up_no_other_blob(reading: M
 def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
     reading: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regfs.download, "_PATIENCE", 0.3)
+    monkeypatch.setattr(regfs.cache.transfers, "_PATIENCE", 0.3)
     mine = reading()
     stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(stopped.claim(chunk) for chunk in range(21))
@@ -107,7 +107,7 @@ def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
 
 
 def test_a_process_that_is_slow_is_waited_for(reading: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regfs.download, "_PATIENCE", 1.0)
+    monkeypatch.setattr(regfs.cache.transfers, "_PATIENCE", 1.0)
     mine = reading()
     slow = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(slow.claim(chunk) for chunk in range(21))
@@ -292,7 +292,7 @@ def test_after_any_number_of_opens_closes_and_failures_nothing_is_open(reading: 
             pass
     assert eventually(lambda: cache_files(mine.cache.directory) == []), cache_files(mine.cache.directory)
     assert eventually(lambda: open_files() < 60), open_files()
-    assert threading.active_count() <= threads + regfs.fetch._AHEAD + regfs.fetch._DEMANDED + 16
+    assert threading.active_count() <= threads + regfs.cache.fetcher._AHEAD + regfs.cache.fetcher._DEMANDED + 16
     assert list(mine.cache.check()) == []
 
 

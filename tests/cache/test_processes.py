@@ -10,17 +10,17 @@ from random import Random
 
 import pytest
 
-from regfs.cache import BlobCache
-from regfs.fetch import Fetcher
-from regfs.names import NameStore
-from regfs.registry.manifest import Descriptor, digest_of
-from regfs.registry.remote import Remote
-from regfs.registry.transport import PooledTransport
-from regfs.sparse import CHUNK, SMALL
+from regfs.cache.fetcher import Fetcher
+from regfs.cache.partial import CHUNK, SMALL
+from regfs.cache.store import BlobCache
+from regfs.metadata.names import NameStore
+from regfs.oci.manifest import Descriptor, digest_of
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.transport import PooledTransport
 from tests.cache import workers
 from tests.cache.conftest import digests
+from tests.cache.fetching.conftest import read_from
 from tests.contents import content_of
-from tests.fetch.conftest import read_from
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign
 from tests.servers import Server, forward

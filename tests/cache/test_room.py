@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache import BlobCache, Usage
+from regfs.cache.store import BlobCache, Usage
 from tests.cache.conftest import digests, fill, keep, leftovers, put_chunk
 from tests.cache.test_blobs import content
 from tests.contents import MIB

@@ -10,9 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from regfs.cache import BlobCache
-from regfs.registry.manifest import digest_of
-from regfs.sparse import CHUNK, SMALL, SparseBlob
+from regfs.cache.partial import CHUNK, SMALL, SparseBlob
+from regfs.cache.store import BlobCache
+from regfs.oci.manifest import digest_of
 from tests.cache.conftest import digests, keep, leftovers, put_chunk
 from tests.contents import MIB, content_of
 

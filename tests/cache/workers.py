@@ -12,14 +12,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from regfs.cache import BlobCache
-from regfs.fetch import Fetcher
-from regfs.names import NameStore
-from regfs.registry.manifest import Descriptor
-from regfs.registry.remote import Remote
-from regfs.registry.transport import PooledTransport
-from regfs.sparse import CHUNK
-from tests.fetch.conftest import read_from
+from regfs.cache.fetcher import Fetcher
+from regfs.cache.partial import CHUNK
+from regfs.cache.store import BlobCache
+from regfs.metadata.names import NameStore
+from regfs.oci.manifest import Descriptor
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.transport import PooledTransport
+from tests.cache.fetching.conftest import read_from
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload([__name__])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import requests
 
-from regfs.cache import BlobCache
+from regfs.cache.store import BlobCache
 from tests.registries import Registry
 from tests.scenarios.foreign import TITLE, Document, Foreign
 from tests.scenarios.views import Mounted, present, run

@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tests.endurance import differential, faults, fsx, kills, load, machine, suites
-from tests.locks.watching import watching
+from tests.scenarios.locks.watching import watching
 
 Kind = Callable[[int, float, Path], str]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regfs.registry import auth
-from regfs.registry.auth import Access, Authorizer, Credential, parse_challenges
-from regfs.registry.exceptions import DXFAuthInsecureError, DXFUnauthorizedError
+from regfs.exceptions import DXFAuthInsecureError, DXFUnauthorizedError
+from regfs.registry.http import auth
+from regfs.registry.http.auth import Access, Authorizer, Credential, parse_challenges
 
 REALM = "https://auth.example/token"
 BEARER = f'Bearer realm="{REALM}",service="registry.example"'
@@ -164,7 +164,7 @@ def test_a_token_that_is_about_to_expire_is_not_used(
     lifetime: float, used_for: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("regfs.registry.auth.time.monotonic", lambda: now)
+    monkeypatch.setattr("regfs.registry.http.auth.time.monotonic", lambda: now)
     authorizer = Authorizer(TokenService(lifetime), lambda repository: None, True)
     authorizer.renew(PULL, BEARER, None)
     now += used_for - 0.01

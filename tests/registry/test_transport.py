@@ -12,9 +12,9 @@ import requests
 
 from regfs import hash_bytes
 from regfs.exceptions import DXFUnauthorizedError
-from regfs.registry.auth import Access
-from regfs.registry.remote import Remote
-from regfs.registry.transport import PooledTransport, check_status
+from regfs.registry.http.auth import Access
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.transport import PooledTransport, check_status
 from tests.registries import Registry
 from tests.servers import Answer, Server
 

@@ -381,7 +381,7 @@ def test_the_mount_table_says_what_is_mounted(home: dict[str, str], directory: P
 def test_what_nobody_catches_in_a_thread_is_in_the_log(tmp_path: Path) -> None:
     program = """if True:
         import pathlib, sys, threading
-        from regfs.logs import log_file, log_to
+        from regfs.observe.logs import log_file, log_to
         log_to(log_file(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]).parent), "info")
         thread = threading.Thread(target=lambda: 1 / 0, name="fetching")
         thread.start()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.logs import OTHER_BYTES, READ_ONLY, STALE
+from tests.oci import signing
 from tests.registries import Registry
-from tests.registry import signing
 from tests.scenarios.foreign import SCHEMA1_SIGNED, TITLE, Foreign, digest_of
 from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused

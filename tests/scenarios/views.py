@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from regfs.errnos import errors_as_errno
-from regfs.filesystem import Filesystem
-from regfs.graph import Graph, Options
-from regfs.live import Register
-from regfs.registry.reference import parse_reference
+from regfs.fs.errnos import errors_as_errno
+from regfs.fs.filesystem import Filesystem
+from regfs.mount.table import Register
+from regfs.oci.reference import parse_reference
+from regfs.session import Graph, Options
 from tests import leftovers
 from tests.logs import LOGS
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from regfs.registry.manifest import OCI_MANIFEST, digest_of
+from regfs.oci.manifest import OCI_MANIFEST, digest_of
 from tests.registries import Lab
 from tests.scenarios.making import making
 from tests.scenarios.views import Direct

@@ -13,15 +13,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from regfs.registry import manifest, mirrors, schema1
-from regfs.registry.auth import _lifetime, parse_challenges, scopes_for, token_in, token_url
-from regfs.registry.credentials import Credentials
-from regfs.registry.exceptions import DXFError
-from regfs.registry.fetched import FetchedManifest
-from regfs.registry.manifest import InvalidManifest
-from regfs.registry.reference import InvalidReference, parse_reference, split_name
-from regfs.registry.transport import Response
-from regfs.tree import files_of, platforms_of
+from regfs.dxf.fetched import FetchedManifest
+from regfs.exceptions import DXFError
+from regfs.oci import manifest, schema1
+from regfs.oci.manifest import InvalidManifest
+from regfs.oci.reference import InvalidReference, parse_reference, split_name
+from regfs.registry.config import mirrors
+from regfs.registry.config.credentials import Credentials
+from regfs.registry.http.auth import _lifetime, parse_challenges, scopes_for, token_in, token_url
+from regfs.registry.http.transport import Response
+from regfs.tree.tree import files_of, platforms_of
 
 _PIECES = [
     "{", "}", "[", "]", ",", ":", '"', "\\", "/", "..", "@", "=", "<", ">", ";", " ", "\n", "\0", "\x1b", "é", "\udc80",

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from regfs.registry.auth import Access, Credential
-from regfs.registry.credentials import Credentials
-from regfs.registry.remote import Remote
-from regfs.registry.tls import Certificates
-from regfs.registry.transport import PooledTransport, check_status
+from regfs.registry.config.credentials import Credentials
+from regfs.registry.http.auth import Access, Credential
+from regfs.registry.http.remote import Remote
+from regfs.registry.http.tls import Certificates
+from regfs.registry.http.transport import PooledTransport, check_status
 from tests.logs import LEFT_OUT
 from tests.registries import PASSWORD, USER, Lab, Registry, TokenServer
 from tests.scenarios.views import REGFS, Mounted, environment, refused

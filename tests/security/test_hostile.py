@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from regfs.registry.manifest import OCI_INDEX, OCI_MANIFEST, digest_of
+from regfs.oci.manifest import OCI_INDEX, OCI_MANIFEST, digest_of
 from tests.contents import MIB
 from tests.logs import OTHER_BYTES, STALE
 from tests.scenarios.views import Direct, Mounted, present
@@ -364,8 +364,8 @@ def test_aliases_that_are_none_are_left_out(fake: Fake, http_fake: Server, mount
 def test_a_listing_that_never_ends_is_cut_off(
     fake: Fake, shown: Callable[[], Direct], per_page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regfs.registry.pooled._MAX_NAMES", 20_000)
-    monkeypatch.setattr("regfs.registry.pooled._LISTING_PAGES", 200)
+    monkeypatch.setattr("regfs.registry.http.pooled._MAX_NAMES", 20_000)
+    monkeypatch.setattr("regfs.registry.http.pooled._LISTING_PAGES", 200)
     pages = iter(range(10**9))
 
     def answer(request: Request) -> Answer | None:
@@ -385,7 +385,7 @@ def test_a_listing_that_never_ends_is_cut_off(
 def test_a_listing_of_pages_that_are_too_long_together_is_cut_off(
     fake: Fake, shown: Callable[[], Direct], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regfs.registry.pooled._LISTING_BYTES", 3 * MIB)
+    monkeypatch.setattr("regfs.registry.http.pooled._LISTING_BYTES", 3 * MIB)
     asked = []
 
     def answer(request: Request) -> Answer | None:

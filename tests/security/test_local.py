@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from regfs.private import NotPrivate, private_directory
+from regfs.util.private import NotPrivate, private_directory
 from tests.logs import A_MOMENT_AGO, NOT_PUSHED
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regfs.registry import manifest
-from regfs.tree import MAX_NAME, files_of, title_path
+from regfs.oci import manifest
+from regfs.tree.tree import MAX_NAME, files_of, title_path
 from tests.logs import LEFT_OUT
 from tests.security.fuzzing import TARGETS, fuzz, mutated
 

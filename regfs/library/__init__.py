@@ -1,0 +1,1 @@
+"""What programs and commands call: list, get, put, prefetch, without a mount."""

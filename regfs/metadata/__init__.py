@@ -1,0 +1,1 @@
+"""What a registry holds, remembered: repositories, tags, manifests. Owns ``cachetools``. Knows no paths."""

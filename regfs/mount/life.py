@@ -1,0 +1,353 @@
+"""The life of a mount: checks, background, readiness, end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from regfs.fs.remedies import remedy_of
+from regfs.mount.processes import is_in, mounts, others, users
+from regfs.mount.systemd import notify
+from regfs.mount.table import Register, mount_on, without_touching
+from regfs.observe.counters import Failures
+from regfs.observe.logs import log_file, log_to
+from regfs.observe.metrics import served
+from regfs.observe.report import answering, document
+from regfs.session import Graph, Options, Unusable
+from regfs.util.jobs import answered
+from regfs.util.private import NotPrivate
+from regfs.util.text import printable
+
+log = logging.getLogger(__name__)
+
+_READY = b"ready\n"
+_BUSY = os.strerror(errno.EBUSY)
+_DEVICE, _FUSE = "/dev/fuse", os.makedev(10, 229)  # its number in Linux: Documentation/admin-guide/devices.txt
+_ANSWER_SECONDS = 5.0  # that a directory is given to be listed: what is mounted there may hang
+_NAMED = 3  # of the processes that keep a mount busy
+_LOOK_AROUND = 1.0  # seconds that an end may take before it is looked for what keeps the mount alive
+
+
+class MountFailed(Exception):
+    """There is no mount, or it cannot be ended; the text is one line that says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountOptions(Options):
+    """What ``regfs mount`` was asked for.
+
+    :param metrics: host and port to serve metrics on, for Prometheus
+    :param kernel_options: words of mount(8) that the kernel heeds, such as ``noexec``
+    """
+
+    directory: Path
+    allow_other: bool = False
+    uid: int = field(default_factory=os.getuid)
+    gid: int = field(default_factory=os.getgid)
+    umask: int = 0
+    log_file: Path | None = None
+    log_level: str = "info"
+    kernel_options: tuple[str, ...] = ()
+    metrics: tuple[str, int] | None = None
+
+
+def mount_in_foreground(options: MountOptions) -> None:
+    """Mount, and serve until unmounted.
+
+    :raises MountFailed: when there is no mount
+    """
+    check_directory(options.directory)
+    check_own_files(options)
+    log_to(logging.StreamHandler(), options.log_level)
+
+    def ready() -> None:
+        notify(os.environ, "READY=1", f"STATUS={options.reference} is mounted on {options.directory}")
+
+    _serve(options, ready)
+
+
+def mount_in_background(options: MountOptions) -> None:
+    """Mount, and return when the mount answers; another process serves it until it is unmounted.
+
+    :raises MountFailed: when there is no mount
+    """
+    check_directory(options.directory)
+    check_own_files(options)
+    told, tell = os.pipe()
+    server = os.fork()
+    if server == 0:
+        os.close(told)
+        _serve_detached(options, tell)
+    os.close(tell)
+    try:
+        with open(told, "rb") as pipe:
+            answer = pipe.read()
+    except KeyboardInterrupt:
+        os.kill(server, signal.SIGTERM)
+        raise
+    if not answer.endswith(_READY):
+        raise MountFailed(_one_line(answer.decode(errors="replace").splitlines()))
+    os.stat(options.directory)
+
+
+def _one_line(lines: list[str]) -> str:
+    """What a mount that failed said: its own last line, after what libfuse said before it."""
+    told = [line.removeprefix("fusermount: ").removeprefix("fuse: ") for line in lines if line.strip()]
+    if not told:
+        return "the mount ended before it answered; see its log"
+    return told[-1] if len(told) == 1 else f"{told[-1]} ({told[-2]})"
+
+
+def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
+    """The life of the background process. What libfuse prints before it is ready goes to who waits, too."""
+    status = 1
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.dup2(tell, 2)
+        os.close(tell)
+
+        def ready() -> None:
+            os.write(2, _READY)
+            os.dup2(null, 2)
+
+        log_to(log_file(options.log_file, options.state_dir), options.log_level)
+        _serve(options, ready)
+        status = 0
+    except (MountFailed, OSError) as error:
+        log.error("%s", error)  # noqa: TRY400 - it is one line for a person
+        text = error.strerror or "" if isinstance(error, NotPrivate) else str(error)
+        os.write(2, f"{printable(text)}\n".encode())
+    except BaseException:
+        log.exception("the mount failed")
+        raise
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def check_own_files(options: MountOptions) -> None:
+    """Make sure that the mount does not wait for itself, or for another mount: for its cache, journal or log.
+
+    :raises MountFailed: when one of these lies in the directory to be mounted on, or on a mount of regfs
+    """
+    mounted_on = os.path.realpath(options.directory)
+    there = [mount for mount in mounts() if mount.kind == "fuse.regfs"]
+    own = {"--cache-dir": options.cache_dir, "XDG_STATE_HOME": options.state_dir, "--log-file": options.log_file}
+    for name, path in own.items():
+        where = os.path.realpath(path) if path is not None else ""
+        if is_in(where, mounted_on):
+            raise MountFailed(f"{path} would be in the mount itself; set {name} to a place outside {options.directory}")
+        if any(is_in(where, os.fspath(mount.directory)) for mount in there):
+            raise MountFailed(
+                f"{path} is on a mount of regfs, which could wait for itself; set {name} to another place"
+            )
+
+
+def check_directory(directory: Path) -> None:
+    """Make sure that a mount can be put on *directory*; heal what a killed mount left there.
+
+    :raises MountFailed: when it cannot
+    """
+    try:
+        entries = _entries(directory)
+    except FileNotFoundError:
+        raise MountFailed(f"{directory} does not exist; run: mkdir -p {directory}") from None
+    except NotADirectoryError:
+        raise MountFailed(f"{directory} is not a directory; name an empty one") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
+            raise MountFailed(f"{directory}: {error.strerror}") from None
+        subprocess.run(["fusermount", "-u", "-z", os.fspath(directory)], check=False, stderr=subprocess.DEVNULL)
+        return
+    if os.path.ismount(directory):
+        raise MountFailed(f"{directory} is busy: something is mounted there; run: regfs umount {directory}")
+    if entries:
+        raise MountFailed(f"{directory} is not empty; name an empty directory")
+
+
+def _entries(directory: Path) -> list[str]:
+    """The names in *directory*, where another mount may be that hangs.
+
+    :raises MountFailed: when it does not answer
+    """
+
+    def listed() -> list[str] | OSError:
+        try:
+            return os.listdir(directory)
+        except OSError as error:
+            return error
+
+    for found in answered([listed], _ANSWER_SECONDS):
+        if isinstance(found, OSError):
+            raise found
+        return found
+    raise MountFailed(f"{directory} does not answer; run: regfs umount --lazy {directory}")
+
+
+def _check_device() -> None:
+    """Make sure that who runs this can mount with FUSE.
+
+    :raises MountFailed: when not
+    """
+    if not os.path.exists(_DEVICE) or os.stat(_DEVICE).st_rdev != _FUSE:
+        raise MountFailed(
+            "/dev/fuse is missing; load it (modprobe fuse), or give it to the container (--device /dev/fuse)"
+        )
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        raise MountFailed(
+            "/dev/fuse is closed to you; as root, run: chmod 666 /dev/fuse; a container needs --device /dev/fuse"
+        )
+    if os.geteuid() != 0 and shutil.which("fusermount") is None:
+        raise MountFailed("fusermount is missing; install it: apt install fuse")
+
+
+def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
+    _check_libfuse()
+    _check_device()
+    try:
+        graph = Graph(options)
+    except Unusable as error:
+        raise MountFailed(str(error)) from None
+
+    def mounted() -> None:
+        user = f" as {graph.user}" if graph.user else ""
+        log.info("%s is mounted on %s%s", options.reference, options.directory, user)
+        ready()
+
+    register, where = Register(options.state_dir / "mounts"), Path(os.path.realpath(options.directory))
+    entered = register.entered(str(options.reference), options.reference.host, where)
+    with graph, entered as left, _telling(graph, options):
+        _run_libfuse(graph, options, mounted)
+        notify(os.environ, "STOPPING=1")
+        left.append(graph.filesystem.shutdown())
+    counts = graph.activity.counts()
+    log.info("%s is unmounted from %s: %d files were pushed, %d bytes of blobs received",
+             options.reference, options.directory, counts.pushed, counts.received)  # fmt: skip
+    if sum(left):
+        raise MountFailed(f"{_files(sum(left))} not pushed; see: regfs pending")
+
+
+def _check_libfuse() -> None:
+    try:
+        import regfs.mount.fusepy_adapter  # noqa: F401 - with it fusepy, which looks for libfuse
+    except OSError:
+        raise MountFailed("libfuse 2 is missing; install it: apt install fuse libfuse2") from None
+
+
+def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None]) -> None:
+    """Answer the kernel until the mount is unmounted.
+
+    :param mounted: called once the kernel can ask
+    :raises MountFailed: when libfuse cannot mount it
+    """
+    from regfs.mount.fusepy_adapter import FILE_NAMES, DirectReads, Operations, Ownership
+
+    ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
+    try:
+        DirectReads(
+            Operations(graph.filesystem, ownership, mounted),
+            os.fspath(options.directory),
+            encoding=FILE_NAMES,
+            foreground=True,
+            fsname=str(options.reference),
+            subtype="regfs",
+            attr_timeout=0,
+            negative_timeout=1,
+            big_writes=True,
+            atomic_o_trunc=True,
+            hard_remove=True,
+            default_permissions=options.allow_other,  # alone, a user needs no check: it would be a getattr per step
+            ro=options.read_only,
+            allow_other=options.allow_other,
+            **dict.fromkeys(options.kernel_options, True),
+        )
+    except RuntimeError:
+        raise MountFailed(f"{options.directory}: libfuse could not mount it") from None
+
+
+@contextmanager
+def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
+    """Let the mount be asked how it fares: by ``regfs status``, and by Prometheus when that was asked for."""
+    errors = logging.getLogger("regfs")
+    failures = Failures(graph.activity)
+
+    def handles() -> int:
+        return graph.filesystem.handles
+
+    with ExitStack() as told:
+        if options.metrics is not None:
+            try:
+                told.enter_context(served(options.metrics, graph.activity, handles))
+            except OSError as error:
+                host, port = options.metrics
+                raise MountFailed(f"--metrics {host}:{port}: {error.strerror}; name another port") from None
+        told.enter_context(
+            answering(options.state_dir / "mounts", lambda: document(graph.activity, handles(), remedy_of))
+        )
+        errors.addHandler(failures)
+        told.callback(errors.removeHandler, failures)
+        yield
+
+
+def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
+    """Unmount the directory *named*, and wait until what was written there is pushed.
+
+    :param lazy: take it out of the tree now; who uses it goes on, and nothing is waited for (umount(8), ``-l``)
+    :returns: where the same mount lives on, which is not waited for: a line for a person
+    :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
+    """
+    directory = without_touching(named)
+    there = mount_on(directory)
+    if there is None:
+        raise MountFailed(f"{directory} is not a mount of regfs")
+    register = Register(state_dir / "mounts")
+    mounted = register.on(directory)
+    _fusermount("-u", *(["-z"] if lazy else []), directory=directory)
+    if mounted is None or lazy:
+        return None
+    before = None
+    while (left := register.wait(mounted, _LOOK_AROUND)) is None:
+        elsewhere = next(others(there.device), None)
+        if elsewhere is not None and before is not None:  # twice: a container that starts has everything for a moment
+            return f"{directory} is unmounted; the same mount is still {elsewhere}"
+        before = elsewhere
+    if left:
+        raise MountFailed(f"{directory} is unmounted; {_files(left)} not pushed, see: regfs pending")
+    return None
+
+
+def _fusermount(*arguments: str, directory: Path) -> None:
+    command = ["fusermount", *arguments, os.fspath(directory)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+    except FileNotFoundError:
+        raise MountFailed("fusermount is missing; install it: apt install fuse") from None
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1].removeprefix("fusermount: ")
+        if "/etc/mtab" in reason:
+            reason += "; as root, run: ln -s /proc/self/mounts /etc/mtab"
+        raise MountFailed(_who(directory) if _BUSY in reason else f"{directory}: {reason}")
+
+
+def _who(directory: Path) -> str:
+    """Who is in the way of an unmount, and what to do."""
+    found = list(users(directory))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    told = ", ".join(map(str, found[:_NAMED])) or "a process of another user uses it, or a mount in it"
+    return f"{directory} is busy: {told}{more}; end that, or run: regfs umount --lazy {directory}"
+
+
+def _files(number: int) -> str:
+    return "1 file was" if number == 1 else f"{number} files were"

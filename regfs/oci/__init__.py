@@ -1,0 +1,1 @@
+"""Pure values: references, digests, manifests, indexes, titles, edits. Makes no request and touches no disk."""

@@ -1,0 +1,1 @@
+"""From written bytes to a published file: staging, the journal, open files, the rules of names, blobs and tags."""
