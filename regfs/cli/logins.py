@@ -10,7 +10,8 @@ import click
 
 from regfs.cli.parameters import ReferenceType, connecting, connection_to, fail, password_given
 from regfs.oci.reference import Reference
-from regfs.registry.config import credentials
+from regfs.registry.config import logins
+from regfs.registry.config.login_files import CredentialsUnusable
 from regfs.registry.connect import CannotConnect, connect
 from regfs.registry.http.auth import Credential
 
@@ -28,8 +29,8 @@ def login(reference: Reference, **given: Any) -> None:
     connection = replace(connection_to(reference, {**given, "username": None}), credential=lambda *_: credential)
     try:
         connect(reference, connection).close()
-        click.echo(f"kept in {credentials.store(os.environ, reference.host, credential)}")
-    except (CannotConnect, credentials.CredentialsUnusable) as error:
+        click.echo(f"kept in {logins.store(os.environ, reference.host, credential)}")
+    except (CannotConnect, CredentialsUnusable) as error:
         fail(error)
 
 
@@ -38,8 +39,8 @@ def login(reference: Reference, **given: Any) -> None:
 def logout(reference: Reference) -> None:
     """Forget the credential of HOST in the files and helpers of docker and podman."""
     try:
-        places = credentials.erase(os.environ, reference.host)
-    except credentials.CredentialsUnusable as error:
+        places = logins.erase(os.environ, reference.host)
+    except CredentialsUnusable as error:
         fail(error)
     if not places:
         fail(f"no credential of {reference.host} is kept")
