@@ -91,7 +91,7 @@ class Graph:
             names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
-        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog), options.platform)
+        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog, options.connection), options.platform)
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
         self.filesystem = self._filesystem(options.read_only)
 
@@ -157,7 +157,7 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
+def root_of(reference: Reference, catalog: Catalog, connection: Connection) -> Directory | Alias:
     """What the mount's root is: the registry, a repository or an alias.
 
     :raises Unusable: when the registry does not have it
@@ -171,7 +171,7 @@ def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
         if alias is None and catalog.aliases(repository) is None:
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RequestException, DXFError, InvalidManifest) as error:
-        raise Unusable(explain(error, reference.host)) from None
+        raise Unusable(explain(error, reference.host, connection.trail_to(reference))) from None
     catalog.visited(repository)
     if alias is None:
         return Directory(repository, is_repository=True)

@@ -47,13 +47,14 @@ _ALIAS = click.argument("reference", type=ReferenceType(alias=True))
 def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
     """The registry that a reference is in; what goes wrong with it is one line, and status 1."""
     host = Reference(reference.host, reference.scheme)
+    options = Options(**graph_options(host, given))
     try:
-        with Graph(Options(**graph_options(host, given))) as graph:
+        with Graph(options) as graph:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)
     except (ConnectionFailed, Timeout, DXFUnauthorizedError, DXFAuthInsecureError) as error:
-        _fail(explain(error, reference.host))
+        _fail(explain(error, reference.host, options.connection.trail_to(reference)))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
     except (OSError, DXFError, InvalidManifest) as error:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from regfs.exceptions import DXFAuthInsecureError, DXFError, DXFUnauthorizedError
 from regfs.observe.exchange import Observer
-from regfs.oci.reference import Reference
+from regfs.oci.reference import DOCKER_HUB, Reference, normal_host
+from regfs.registry.config.credentials import Step
+from regfs.registry.config.mirrors import Mirror
 from regfs.registry.http.auth import Credential
 from regfs.registry.http.pooled import UnexpectedAnswer
 from regfs.registry.http.remote import Remote
@@ -22,10 +24,11 @@ from regfs.registry.http.transport import (
     SSLError,
     Timeout,
 )
+from regfs.registry.renamed import LocatedRemote, RenamedRemote
 
 log = logging.getLogger(__name__)
 
-_DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+_DOCKER_HUB_API = "registry-1.docker.io"
 
 
 class CannotConnect(Exception):
@@ -42,8 +45,10 @@ class Connection:
     :param timeout: seconds to wait for a connection, and for each further answer
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be at a repository of a host
+    :param trail: where a login for a repository of a host was looked for, and what was found; has no secret
     :param observer: told of every request, to mirrors as well
     :param mirrors: registries that may have the same content, asked first when something is read
+    :param locations: registries that have the content in the place of the one that names it
     """
 
     insecure: bool = False
@@ -52,8 +57,14 @@ class Connection:
     timeout: float = 30.0
     retries: int = 3
     credential: Callable[[str, str], Credential | None] = lambda host, repository: None
-    mirrors: tuple[Reference, ...] = ()
+    trail: Callable[[str, str], Sequence[Step]] = lambda host, repository: ()
+    mirrors: tuple[Mirror, ...] = ()
+    locations: tuple[Mirror, ...] = ()
     observer: Observer = lambda exchange: None
+
+    def trail_to(self, reference: Reference) -> Callable[[], Sequence[Step]]:
+        """Looks again where the login for a reference was looked for: helper programs are run only to say that."""
+        return lambda: self.trail(reference.host, reference.repository or "")
 
 
 def connect(reference: Reference, connection: Connection) -> Remote:
@@ -64,19 +75,23 @@ def connect(reference: Reference, connection: Connection) -> Remote:
     :raises CannotConnect: when none did
     """
     if connection.offline:
-        return Remote(_DOCKER_HUB.get(reference.host, reference.host), connection.insecure, OfflineTransport())
+        return Remote(_api_host(reference.host), connection.insecure, OfflineTransport())
     if not connection.certificates.verify:
         log.warning("certificates are not verified: whoever is in the network can be %s, and be told its password",
                     reference.host)  # fmt: skip
-    mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
+    mirrors = [_elsewhere(mirror, connection) for mirror in connection.mirrors]
+    places = [_elsewhere(place, connection) for place in connection.locations]
     failure: CannotConnect | None = None
     for insecure in _schemes(reference, connection.insecure):
-        remote = _remote(reference, connection, insecure, mirrors)
+        transport = _transport(reference, connection, insecure)
+        remote = LocatedRemote(_api_host(reference.host), insecure, transport, mirrors, places)
         try:
             remote.check()
         except (RequestException, DXFError) as error:
             remote.close()
-            problem = CannotConnect(explain(error, reference.host))
+            problem = CannotConnect(
+                explain(error, reference.host, connection.trail(reference.host, reference.repository or ""))
+            )
             if not isinstance(error, ConnectionFailed) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
@@ -95,31 +110,39 @@ def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
         yield from (False, True)
 
 
-def _mirror(reference: Reference, connection: Connection) -> Remote:
-    """A mirror. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
+def _elsewhere(place: Mirror, connection: Connection) -> RenamedRemote:
+    """A mirror, or a location. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
+    reference = place.location
     insecure = reference.scheme == "http" or (reference.scheme is None and reference.is_loopback)
-    return _remote(reference, connection, insecure, ())
+    return RenamedRemote(_api_host(reference.host), insecure, _transport(reference, connection, insecure), place)
 
 
-def _remote(reference: Reference, connection: Connection, insecure: bool, mirrors: Sequence[Remote]) -> Remote:
-    host = reference.host
+def _transport(reference: Reference, connection: Connection, insecure: bool) -> PooledTransport:
+    host, named = reference.host, reference.repository or ""
     try:
         tls = connection.certificates.with_certs_d(os.environ, host).context()
     except CertificateUnusable as error:
         raise CannotConnect(str(error)) from None
-    transport = PooledTransport(
+    return PooledTransport(
         tls=tls,
         timeout=connection.timeout,
         retries=connection.retries,
-        credential=lambda repository: connection.credential(host, repository),
+        credential=lambda repository: connection.credential(host, repository or named),
         may_send_credentials=not insecure or reference.is_loopback,
         observer=connection.observer,
     )
-    return Remote(_DOCKER_HUB.get(host, host), insecure, transport, mirrors)
 
 
-def explain(error: Exception, host: str) -> str:
-    """One line that says what is wrong with *host* and what to do."""
+def _api_host(host: str) -> str:
+    """The host that has the API: Docker Hub's is not the one of its name."""
+    return _DOCKER_HUB_API if normal_host(host) == DOCKER_HUB else host
+
+
+def explain(error: Exception, host: str, trail: Callable[[], Sequence[Step]] = lambda: ()) -> str:
+    """One line that says what is wrong with *host* and what to do.
+
+    :param trail: looks where a login was looked for, and what was found there
+    """
     text = str(error)
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
         return f"{host}: its TLS certificate cannot be verified; name the CA that signed it with --ca-file"
@@ -134,7 +157,9 @@ def explain(error: Exception, host: str) -> str:
     if isinstance(error, DXFAuthInsecureError):
         return f"{host} asks for a login over plain HTTP, where a password could be read; use HTTPS"
     if isinstance(error, DXFUnauthorizedError):
-        return f"{host} refuses the login; log in with docker, podman or skopeo login {host}, or give --username"
+        advice = f"{host} refuses the login; log in with docker, podman or skopeo login {host}, or give --username"
+        steps = "; ".join(map(str, trail()))
+        return f"{advice} ({steps})" if steps else advice
     if isinstance(error, UnexpectedAnswer):
         return text
     return f"{host}: {type(error).__name__}: {text}"

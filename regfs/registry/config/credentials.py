@@ -119,9 +119,7 @@ class Credentials:
         trail.append(Step(credential_helper.program(name), f"no login for {key}"))
         return None
 
-    def _of_host(
-        self, document: Mapping[str, Any], place: str, host: str, trail: list[Step]
-    ) -> Credential | None:
+    def _of_host(self, document: Mapping[str, Any], place: str, host: str, trail: list[Step]) -> Credential | None:
         auths = section(document, "auths")
         keys = list(keys_of_host(auths, host))
         for key in keys:
