@@ -89,9 +89,7 @@ def connect(reference: Reference, connection: Connection) -> Remote:
             remote.check()
         except (RequestException, DXFError) as error:
             remote.close()
-            problem = CannotConnect(
-                explain(error, reference.host, connection.trail(reference.host, reference.repository or ""))
-            )
+            problem = CannotConnect(explain(error, reference.host, connection.trail_to(reference)))
             if not isinstance(error, ConnectionFailed) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
