@@ -154,7 +154,7 @@ def get(
     regfs get localhost:5000/team/model:v1 config.json -o - | jq .layers
     """
     with registry_of(reference, given) as graph:
-        found = artifacts.files_in(graph, reference, platform)
+        found = artifacts.files_in(graph, reference, platform, mirrored=True)
         wanted = [artifacts.sized(graph, file) for file in artifacts.chosen(reference, found, files)]
         single = len(files) == 1 and artifacts.path_of(files[0]) in found
         if output == "-" or (single and _is_special(output)):

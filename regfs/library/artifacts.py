@@ -65,26 +65,31 @@ class Item:
     media_type: str | None = None
 
 
-def manifest_of(graph: Graph, reference: Reference) -> Manifest | Index:
+def manifest_of(graph: Graph, reference: Reference, mirrored: bool = False) -> Manifest | Index:
     """What an alias, or a digest, stands for at this moment.
 
+    :param mirrored: whether a mirror may answer; never for a change
     :raises NothingThere: when the registry does not have it
     """
     repository, alias = _named(reference)
-    ask = graph.catalog.manifest if is_digest(alias) else graph.catalog.current
-    found = ask(repository, alias)
+    catalog = graph.catalog
+    by_digest = is_digest(alias)
+    found = catalog.manifest(repository, alias) if by_digest else catalog.current(repository, alias, mirrored)
     if found is None:
         raise NothingThere(f"{reference}: there is no such alias; to see which there are: regfs ls {_above(reference)}")
     return found
 
 
-def files_in(graph: Graph, reference: Reference, platform: str | None = None) -> dict[Path, File]:
+def files_in(
+    graph: Graph, reference: Reference, platform: str | None = None, mirrored: bool = False
+) -> dict[Path, File]:
     """The files of an alias by their paths.
 
     :param platform: of a multi-platform alias, only this one, as ``os-arch[-variant]``; else each is a directory
+    :param mirrored: whether a mirror may answer; never for a change
     :raises NothingThere: when the registry does not have it
     """
-    top = manifest_of(graph, reference)
+    top = manifest_of(graph, reference, mirrored)
     repository, _ = _named(reference)
     if platform is not None and isinstance(top, Index) and platform not in platforms_of(top):
         raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms_of(top))}")

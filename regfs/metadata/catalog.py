@@ -172,14 +172,15 @@ class Catalog:
 
         return ask
 
-    def current(self, repository: str, alias: str) -> Manifest | Index | None:
+    def current(self, repository: str, alias: str, mirrored: bool = False) -> Manifest | Index | None:
         """What an alias stands for at this moment: always asked, never stale.
 
+        :param mirrored: whether a mirror may answer; never for a change
         :raises: as :meth:`manifest`, and when the registry cannot be reached
         """
         with self._lock:
             answer = self._answers.get(("alias", repository, alias))
-        digest = self._asking(repository, alias, mirrored=False)(None if answer is None else answer.value)
+        digest = self._asking(repository, alias, mirrored)(None if answer is None else answer.value)
         self._remember(("alias", repository, alias), digest)
         return None if digest is None else self._by_digest(repository, digest)
 

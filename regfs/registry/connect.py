@@ -70,7 +70,8 @@ class Connection:
 def connect(reference: Reference, connection: Connection) -> Remote:
     """A registry that answered and let the user in.
 
-    Without a scheme, a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
+    Without a scheme, a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only. One that cannot be
+    reached is returned as well if it has mirrors, as docker and podman go on to read from those.
 
     :raises CannotConnect: when none did
     """
@@ -82,9 +83,11 @@ def connect(reference: Reference, connection: Connection) -> Remote:
     mirrors = [_elsewhere(mirror, connection) for mirror in connection.mirrors]
     places = [_elsewhere(place, connection) for place in connection.locations]
     failure: CannotConnect | None = None
-    for insecure in _schemes(reference, connection.insecure):
-        transport = _transport(reference, connection, insecure)
-        remote = LocatedRemote(_api_host(reference.host), insecure, transport, mirrors, places)
+    remotes = [
+        LocatedRemote(_api_host(reference.host), insecure, _transport(reference, connection, insecure), mirrors, places)
+        for insecure in _schemes(reference, connection.insecure)
+    ]
+    for remote in remotes:
         try:
             remote.check()
         except (RequestException, DXFError) as error:
@@ -95,6 +98,9 @@ def connect(reference: Reference, connection: Connection) -> Remote:
             failure = failure or problem
         else:
             return remote
+    if mirrors and failure is not None:
+        log.info("%s; its mirrors are asked", failure)
+        return remotes[0]
     raise failure or CannotConnect(f"{reference.host} cannot be reached")
 
 
