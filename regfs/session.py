@@ -18,18 +18,16 @@ from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
 from regfs.oci.manifest import InvalidManifest
-from regfs.oci.reference import Reference, is_digest
+from regfs.oci.reference import Reference
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.http.auth import Credential
 from regfs.registry.http.remote import Remote
 from regfs.registry.http.transport import RequestException
-from regfs.tree.attributes import Describer
-from regfs.tree.tree import Alias, Directory, Tree
+from regfs.tree.tree import Tree
 from regfs.util.private import OTHERWISE, private_directory, private_state
 from regfs.write.moves import Moves
 from regfs.write.open_files import Writings
 from regfs.write.publish import Publisher
-from regfs.write.rules import Placement
 from regfs.write.staging import Journal
 
 
@@ -91,33 +89,16 @@ class Graph:
             names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
-        self.tree = Tree(self.catalog, root_of(options.reference, self.catalog), options.platform)
-        self.publisher = Publisher(self.remote, self.catalog, self.tree.files, options.state_dir / "locks")
+        require_root(options.reference, self.catalog)
+        repository, tag = options.reference.repository, options.reference.alias
+        self.tree = Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
+        self.publisher = Publisher(self.remote, self.catalog, self.tree.files.of, options.state_dir / "locks")
         self.filesystem = self._filesystem(options.read_only)
 
     def _filesystem(self, read_only: bool) -> Filesystem:
-        describer, placement = Describer(self.catalog, self.fetcher), Placement(self.tree)
-        writings = Writings(
-            self.journal,
-            self.publisher,
-            self.fetcher,
-            describer,
-            placement,
-            adopting=self.cache,
-            landed=self.tree.landed,
-            activity=self.activity,
-        )
-        return Filesystem(
-            self.tree,
-            self.catalog,
-            self.fetcher,
-            self.publisher,
-            describer,
-            placement,
-            Moves(self.tree, placement, self.publisher),
-            writings,
-            read_only,
-        )
+        writings = Writings(self.journal, self.publisher, self.tree, adopting=self.cache, activity=self.activity)
+        moves = Moves(self.tree, self.publisher, writings)
+        return Filesystem(self.tree, self.publisher, moves, writings, read_only)
 
     def _noting_user(self, options: Options) -> Callable[[str, str], Credential | None]:
         def credential(host: str, repository: str) -> Credential | None:
@@ -157,14 +138,14 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
-    """What the mount's root is: the registry, a repository or an alias.
+def require_root(reference: Reference, catalog: Catalog) -> None:
+    """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
     """
     repository, alias = reference.repository, reference.alias
     if repository is None:
-        return Directory("")
+        return
     try:
         if alias is not None and catalog.manifest(repository, alias) is None:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
@@ -173,6 +154,3 @@ def root_of(reference: Reference, catalog: Catalog) -> Directory | Alias:
     except (RequestException, DXFError, InvalidManifest) as error:
         raise Unusable(explain(error, reference.host)) from None
     catalog.visited(repository)
-    if alias is None:
-        return Directory(repository, is_repository=True)
-    return Alias(repository, alias, pinned=is_digest(alias))

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from regfs.exceptions import DXFError
 from regfs.oci.manifest import CREATED, Descriptor, Index, InvalidManifest, Manifest
 from regfs.oci.reference import Reference, is_alias, is_digest, is_repository
+from regfs.oci.titles import Path
 from regfs.session import Graph
 from regfs.tree.attributes import seconds_of
-from regfs.tree.tree import Path, files_of, platforms_of
+from regfs.tree.node import Node
+from regfs.tree.walk import files_below
 from regfs.write.publish import editable
 
 _ASKED_AT_ONCE = 8
-_NESTED = 4  # indexes in an index
 
 
 class NothingThere(Exception):
@@ -84,52 +86,50 @@ def files_in(graph: Graph, reference: Reference, platform: str | None = None) ->
     :param platform: of a multi-platform alias, only this one, as ``os-arch[-variant]``; else each is a directory
     :raises NothingThere: when the registry does not have it
     """
-    top = manifest_of(graph, reference)
-    repository, _ = _named(reference)
-    if platform is not None and isinstance(top, Index) and platform not in platforms_of(top):
-        raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms_of(top))}")
-    above = 0 if platform is None else 1  # the platform that was asked for is no directory
-    return {
-        file.path: file
-        for prefix, manifest in manifests_in(graph, repository, top, platform)
-        for file in _files(repository, manifest, prefix[above:])
-    }
+    return _files_below(artifact(graph, reference, platform))
 
 
-def _files(repository: str, manifest: Manifest, prefix: Path) -> Iterator[File]:
-    for path, blob in files_of(manifest).blobs.items():
-        yield File(repository, (*prefix, *path), blob, _created(blob, manifest))
+def _files_below(node: Node, path: Path = ()) -> dict[Path, File]:
+    """The files below a node by their paths."""
+    with found_by_index():
+        return {there: _file(there, found) for there, found in files_below(node, path)}
 
 
-def manifests_in(
-    graph: Graph, repository: str, top: Manifest | Index, platform: str | None = None, depth: int = _NESTED
-) -> Iterator[tuple[Path, Manifest]]:
-    """The manifests that an alias stands for, each below the names of its platform; one alone is at ``()``.
+def artifact(graph: Graph, reference: Reference, platform: str | None = None) -> Node:
+    """The node of what an alias, or a digest, stands for at this moment.
 
-    :param platform: of an index, only this one, as ``os-arch[-variant]``
-    :param depth: how many indexes may be in each other; what is below that is left out
-    :raises NothingThere: when the registry does not have one that an index names
+    :param platform: of a multi-platform alias, only this one, as ``os-arch[-variant]``; else each is a directory
+    :raises NothingThere: when the registry does not have it
     """
-    if isinstance(top, Manifest):
-        yield (), top
-    elif depth:
-        for name, entry in platforms_of(top).items():
-            if platform in (None, name):
-                child = _child(graph, repository, entry)
-                for path, manifest in manifests_in(graph, repository, child, depth=depth - 1):
-                    yield (name, *path), manifest
+    repository, alias = _named(reference)
+    top = graph.tree.artifact(repository, alias, manifest_of(graph, reference))
+    platforms = top.platforms()
+    if platform is None or not platforms:
+        return top
+    if platform not in platforms:
+        raise NothingThere(f"{reference}: there is no platform {platform}; there are: {', '.join(platforms)}")
+    with found_by_index():
+        platforms[platform].require_complete()
+    return platforms[platform]
 
 
-def _child(graph: Graph, repository: str, entry: Descriptor) -> Manifest | Index:
-    found = graph.catalog.manifest(repository, entry.digest)
-    if found is None:
-        raise NothingThere(f"{entry.digest} is not in {repository}, though an index names it")
-    return found
+@contextmanager
+def found_by_index() -> Iterator[None]:
+    """Say in one line what the registry does not have, though an index names it.
+
+    :raises NothingThere: in the place of ENOENT
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NothingThere(error.strerror) from None
 
 
-def _created(blob: Descriptor | None, manifest: Manifest | Index) -> int | None:
-    own = blob.annotations.get(CREATED) if blob is not None else None
-    return seconds_of(own or manifest.annotations.get(CREATED))
+def _file(path: Path, node: Node) -> File:
+    stored = node.stored
+    if stored is None:
+        raise NotPossible(f"{'/'.join(path)} is no blob")
+    return File(stored.repository, path, stored.descriptor, node.created)
 
 
 def chosen(reference: Reference, files: Mapping[Path, File], names: Sequence[str]) -> list[File]:
@@ -144,7 +144,7 @@ def chosen(reference: Reference, files: Mapping[Path, File], names: Sequence[str
         path = path_of(name)
         below = [files[path]] if path in files else [file for file in files.values() if file.path[: len(path)] == path]
         if not below:
-            raise NothingThere(f"{reference}: there is no file {name}; to see which there are: regfs ls -R {reference}")
+            raise NothingThere(_no_file(reference, name))
         found.update((file.path, file) for file in below)
     return list(found.values())
 
@@ -242,33 +242,46 @@ def _described(graph: Graph, repository: str, alias: str) -> Item:
     size = None
     if isinstance(manifest, Manifest) and all(layer.size >= 0 for layer in manifest.layers):
         size = sum(layer.size for layer in manifest.layers)
-    return Item(alias, "alias", size, _created(None, manifest), manifest.digest, manifest.media_type)
+    return Item(
+        alias, "alias", size, seconds_of(manifest.annotations.get(CREATED)), manifest.digest, manifest.media_type
+    )
 
 
 def _listed_files(graph: Graph, reference: Reference, path: Path, recursive: bool, platform: str | None) -> list[Item]:
-    top = manifest_of(graph, reference)
-    if isinstance(top, Index) and platform is None and not path and not recursive:
-        return [
-            Item(name, "platform", None, _created(None, top), entry.digest, entry.media_type)
-            for name, entry in sorted(platforms_of(top).items())
-        ]
-    files = files_in(graph, reference, platform)
-    wanted = sorted(chosen(reference, files, ["/".join(path)] if path else ()), key=lambda file: file.path)
-    if recursive or path in files:
-        return [_item(graph, file) for file in wanted]
-    return list(_level(graph, wanted, len(path)))
+    node = _at(artifact(graph, reference, platform), reference, path)
+    if not node.is_directory:
+        return [_item(graph, _file(path, node))]
+    if recursive:
+        return [_item(graph, file) for _, file in sorted(_files_below(node, path).items())]
+    return [_child_item(graph, name, child, node) for name, child in sorted(node.children(), key=_by_name)]
 
 
-def _level(graph: Graph, files: Iterable[File], depth: int) -> Iterator[Item]:
-    """The files, and the directories, of one level."""
-    seen: set[str] = set()
-    for file in files:
-        name = file.path[depth]
-        if len(file.path) == depth + 1:
-            yield replace(_item(graph, file), name=name)
-        elif name not in seen:
-            seen.add(name)
-            yield Item(name, "directory")
+def _by_name(child: tuple[str, Node]) -> str:
+    return child[0]
+
+
+def _at(node: Node, reference: Reference, path: Path) -> Node:
+    """The node at a path below another one."""
+    for name in path:
+        found = node.lookup(name)
+        if found is None:
+            raise NothingThere(_no_file(reference, "/".join(path)))
+        node = found
+    return node
+
+
+def _child_item(graph: Graph, name: str, child: Node, parent: Node) -> Item:
+    """One line of a listing of a directory."""
+    stored = child.stored
+    if stored is None:
+        return Item(name, child.noun)
+    if child.is_directory:
+        return Item(name, child.noun, None, parent.created, stored.descriptor.digest, stored.descriptor.media_type)
+    return _item(graph, _file((name,), child))
+
+
+def _no_file(reference: Reference, name: str) -> str:
+    return f"{reference}: there is no file {name}; to see which there are: regfs ls -R {reference}"
 
 
 def _item(graph: Graph, file: File) -> Item:

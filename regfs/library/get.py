@@ -16,8 +16,8 @@ from time import monotonic, sleep
 
 from regfs.cache.transfers import FromMirror
 from regfs.library.artifacts import File, sized
+from regfs.oci.titles import Path as TitlePath
 from regfs.session import Graph
-from regfs.tree.tree import Path as TitlePath
 from regfs.util.jobs import finished
 
 _FILES_AT_ONCE = 4

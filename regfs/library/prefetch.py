@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from regfs.library.artifacts import NothingThere, manifests_in, sized_blob
+from regfs.library.artifacts import NothingThere, found_by_index, sized_blob
 from regfs.oci.manifest import Descriptor
 from regfs.oci.reference import Reference
 from regfs.session import Graph
+from regfs.tree.node import Node
 from regfs.util.jobs import finished
 
 _BLOBS_AT_ONCE = 4
@@ -49,12 +50,23 @@ def _aliases(graph: Graph, repository: str, alias: str | None) -> list[str]:
 
 
 def _blobs(graph: Graph, repository: str, alias: str, platform: str | None) -> Iterator[Descriptor]:
-    top = graph.catalog.manifest(repository, alias)
-    if top is None:
+    manifest = graph.catalog.manifest(repository, alias)
+    if manifest is None:
         raise NothingThere(f"there is no alias {alias} in {repository}")
-    for _, manifest in manifests_in(graph, repository, top, platform):
-        for blob in manifest.blobs:
-            yield sized_blob(graph, repository, blob)
+    top = graph.tree.artifact(repository, alias, manifest)
+    platforms = top.platforms()
+    with found_by_index():
+        for node in [top] if platform is None or not platforms else _only(platforms.get(platform)):
+            for stored in node.blobs():
+                yield sized_blob(graph, repository, stored.descriptor)
+
+
+def _only(platform: Node | None) -> list[Node]:
+    """The node of a platform, which the registry has; none where an index does not name it."""
+    if platform is None:
+        return []
+    platform.require_complete()
+    return [platform]
 
 
 def prefetch(graph: Graph, blobs: list[Wanted], progress: Callable[[int], object]) -> None:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from regfs.library.artifacts import NotPossible, require_alias
 from regfs.oci.manifest import CREATED, MAX_BYTES, Descriptor
 from regfs.oci.reference import Reference
+from regfs.oci.titles import Files, Path, files_of, title_path
 from regfs.registry.http.transport import HTTPError
 from regfs.session import Graph
-from regfs.tree.tree import Files, Path, files_of, title_path
 from regfs.util.jobs import finished
 from regfs.util.single_flight import SingleFlight
 from regfs.write.publish import editable, media_type, names_unknown_blob, rfc3339

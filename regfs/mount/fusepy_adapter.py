@@ -211,7 +211,7 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             value = self._filesystem.xattrs(path).get(name)
             if value is None:
                 raise OSError(errno.ENODATA, name)
-            return value.encode()
+            return value
 
     def listxattr(self, path: str) -> list[str]:
         with errors_as_errno("listxattr", path):

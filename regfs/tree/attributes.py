@@ -1,18 +1,15 @@
-"""What stat and the extended attributes say of an entry. Asks for nothing but sizes that a manifest does not give."""
+"""What stat and the extended attributes say. Pure values and how they are made of descriptors and annotations."""
 
 from __future__ import annotations
 
-import errno
 import re
-import time
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from enum import Enum
 
-from regfs.cache.fetcher import Fetcher
-from regfs.metadata.catalog import Catalog
-from regfs.oci.manifest import CREATED, Descriptor, Index, Manifest
-from regfs.tree.tree import Alias, Blob, Document, Entry, Folder, Platforms
+from regfs.oci.manifest import Descriptor, Index, Manifest
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))")
 _XATTR = "user.regfs."
@@ -21,87 +18,96 @@ _NAMES_BYTES = 60_000  # of the 64 KiB of a list
 _VALUE_CHARACTERS = 16_000  # at most four bytes each, of 64 KiB
 
 
+class Kind(Enum):
+    """The type of a file, as the bits that stat(2) has for it."""
+
+    DIRECTORY = stat.S_IFDIR
+    FILE = stat.S_IFREG
+    SYMLINK = stat.S_IFLNK
+    FIFO = stat.S_IFIFO
+    SOCKET = stat.S_IFSOCK
+    BLOCK_DEVICE = stat.S_IFBLK
+    CHARACTER_DEVICE = stat.S_IFCHR
+
+
 @dataclass(frozen=True)
 class Attributes:
-    """What stat says.
+    """What stat says. A registry knows little of it: what is None is the mount's to say.
 
     :param size: bytes
     :param mtime_ns: nanoseconds since the epoch
+    :param writable: whether it can be changed at all
+    :param mode: permission bits; None for those of every file, or directory, of the mount
+    :param uid: owner; None for the mount's
+    :param gid: group; None for the mount's
+    :param nlink: number of names; None for 1, or 2 of a directory
+    :param inode: equal for two names of one file; None where nothing is known of that
+    :param rdev: the device's number
+    :param link_target: where a symbolic link leads
+    :param xattrs: extended attributes
     """
 
-    is_directory: bool
+    kind: Kind
     size: int
     mtime_ns: int
-    writable: bool
+    writable: bool = False
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    nlink: int | None = None
+    inode: int | None = None
+    rdev: int = 0
+    link_target: str | None = None
+    xattrs: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return self.kind is Kind.DIRECTORY
 
 
-class Describer:
-    """Describes entries; of what has no time of its own, the time is when this was made."""
-
-    def __init__(self, catalog: Catalog, fetcher: Fetcher) -> None:
-        self._catalog = catalog
-        self._fetcher = fetcher
-        self._started_ns = time.time_ns() // 10**9 * 10**9
-
-    def attributes(self, entry: Entry) -> Attributes:
-        """What stat says of an entry."""
-        if isinstance(entry, Blob):
-            blob = self.sized(entry)
-            writable = is_changeable(entry)
-            return Attributes(False, blob.size, self._mtime(blob, entry.manifest), writable)
-        if isinstance(entry, Document):
-            return Attributes(False, len(entry.content), self._started_ns, False)
-        return Attributes(True, 0, self._directory_mtime(entry), not (isinstance(entry, Alias) and entry.pinned))
-
-    def sized(self, blob: Blob) -> Descriptor:
-        """The blob's descriptor with its size, which a schema 1 manifest does not give.
-
-        :raises OSError: EIO when the registry does not have the blob
-        """
-        found = self._catalog.sized(blob.repository, blob.descriptor)
-        if found is None:
-            raise OSError(errno.EIO, f"{blob.descriptor.digest} is not in {blob.repository}")
-        return found
-
-    def _directory_mtime(self, entry: Entry) -> int:
-        manifest: Manifest | Index | None = None
-        if isinstance(entry, Alias):
-            manifest = self._catalog.known(entry.repository, entry.name)
-        elif isinstance(entry, Folder):
-            manifest = entry.manifest
-        if manifest is None:
-            return self._started_ns
-        return self._stamped(manifest.annotations.get(CREATED), manifest.digest)
-
-    def _mtime(self, blob: Descriptor, manifest: Manifest | None) -> int:
-        created = blob.annotations.get(CREATED)
-        if created is None and manifest is not None:
-            created = manifest.annotations.get(CREATED)
-        return self._stamped(created, blob.digest) + self._fetcher.generation(blob.digest)
-
-    def _stamped(self, created: str | None, digest: str) -> int:
-        """The time of *created*, else the mount's start, with nanoseconds from the digest: other bytes, other time."""
-        seconds = seconds_of(created)
-        start = self._started_ns if seconds is None else seconds * 10**9
-        return start + int(digest.partition(":")[2][:8], 16) % 10**9
+def stamped(created: str | None, digest: str, started_ns: int) -> int:
+    """Return the time of *created*, else *started_ns*, with nanoseconds from the digest: other bytes, other time."""
+    seconds = seconds_of(created)
+    start = started_ns if seconds is None else seconds * 10**9
+    return start + int(digest.partition(":")[2][:8], 16) % 10**9
 
 
-def xattrs_of(entry: Entry) -> dict[str, str]:
-    """The extended attributes of a blob, or of what an alias stands for: digests, types, annotations."""
-    if isinstance(entry, Blob):
-        blob = entry.descriptor
-        found = {f"{_XATTR}digest": blob.digest, f"{_XATTR}media_type": blob.media_type}
-        return found | _annotations(blob.annotations)
-    if isinstance(entry, Platforms):
-        return _alias_xattrs(entry.index)
-    if isinstance(entry, Folder) and entry.manifest is not None and not entry.prefix:
-        return _alias_xattrs(entry.manifest)
-    return {}
+def seconds_of(created: str | None) -> int | None:
+    """Return an RFC 3339 time as seconds since the epoch; None for what is not one, or is before it."""
+    match = _RFC3339.fullmatch(created or "")
+    if match is None:
+        return None
+    date, clock, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{date}T{clock}{offset or '+00:00'}")
+    except ValueError:
+        return None
+    seconds = int(moment.astimezone(timezone.utc).timestamp())
+    return seconds if seconds >= 0 else None
 
 
-def is_changeable(blob: Blob) -> bool:
-    """Whether there is an alias in which the blob could be another one, or none."""
-    return blob.alias is not None and not blob.alias.pinned and (blob.manifest is None or blob.manifest.writable)
+def xattrs_of_blob(blob: Descriptor) -> dict[str, bytes]:
+    """Return the extended attributes of a blob: digest, type, annotations."""
+    found = {f"{_XATTR}digest": blob.digest, f"{_XATTR}media_type": blob.media_type}
+    return _encoded(found | _annotations(blob.annotations))
+
+
+def xattrs_of_tag(manifest: Manifest | Index) -> dict[str, bytes]:
+    """Return the extended attributes of what a tag stands for: digests, types, annotations."""
+    found = {
+        f"{_XATTR}digest": manifest.digest,
+        f"{_XATTR}manifest_digest": manifest.digest,
+        f"{_XATTR}media_type": manifest.media_type,
+        **_annotations(manifest.annotations),
+    }
+    if manifest.artifact_type:
+        found[f"{_XATTR}artifact_type"] = manifest.artifact_type
+    return _encoded(found)
+
+
+def _encoded(values: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: value.encode(errors="replace") for name, value in values.items()}
 
 
 def _annotations(annotations: Mapping[str, str]) -> dict[str, str]:
@@ -115,29 +121,3 @@ def _annotations(annotations: Mapping[str, str]) -> dict[str, str]:
             found[name] = value[:_VALUE_CHARACTERS]
             room -= length + 1
     return found
-
-
-def _alias_xattrs(manifest: Manifest | Index) -> dict[str, str]:
-    found = {
-        f"{_XATTR}digest": manifest.digest,
-        f"{_XATTR}manifest_digest": manifest.digest,
-        f"{_XATTR}media_type": manifest.media_type,
-        **_annotations(manifest.annotations),
-    }
-    if manifest.artifact_type:
-        found[f"{_XATTR}artifact_type"] = manifest.artifact_type
-    return found
-
-
-def seconds_of(created: str | None) -> int | None:
-    """An RFC 3339 time as seconds since the epoch; None for what is not one, or is before it."""
-    match = _RFC3339.fullmatch(created or "")
-    if match is None:
-        return None
-    date, clock, offset = match.groups()
-    try:
-        moment = datetime.fromisoformat(f"{date}T{clock}{offset or '+00:00'}")
-    except ValueError:
-        return None
-    seconds = int(moment.astimezone(timezone.utc).timestamp())
-    return seconds if seconds >= 0 else None

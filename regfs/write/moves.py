@@ -1,96 +1,178 @@
-"""Giving what is in the registry another name, moving no bytes where the registry can mount them."""
+"""Giving a name to something else, or to nothing: renames and removals of what is in the registry, or on its way there.
+
+No bytes move where the registry can mount them.
+"""
 
 from __future__ import annotations
 
 import errno
 
 from regfs.oci.manifest import Descriptor
-from regfs.oci.reference import is_alias, split_name
-from regfs.tree.tree import Alias, Blob, Directory, Entry, Folder, Nascent, Path, Tree
+from regfs.oci.target import Target
+from regfs.oci.titles import Files, Path
+from regfs.tree.node import Node, TagName
+from regfs.tree.tree import Tree
+from regfs.write.open_files import Writings
 from regfs.write.publish import Publisher
-from regfs.write.rules import Placement
-from regfs.write.staging import Target
 
 
 class Moves:
-    """Renames blobs, directories inside aliases, and aliases."""
+    """Renames and removes files, directories inside tags, and tags; also those that are being written."""
 
-    def __init__(self, tree: Tree, placement: Placement, publisher: Publisher) -> None:
+    def __init__(self, tree: Tree, publisher: Publisher, writings: Writings) -> None:
         self._tree = tree
-        self._placement = placement
         self._publisher = publisher
+        self._writings = writings
 
-    def blob(self, blob: Blob, source: Path, target: Target) -> None:
-        """Give a blob another name, in its alias or in another one.
+    def remove_file(self, path: Path) -> None:
+        """Take a file out of its tag. Handles that have it open keep it.
 
-        :raises OSError: EXDEV when its bytes would have to move
+        :raises OSError: ENOENT, EISDIR; EPERM or EROFS for what cannot be taken out
         """
-        alias, title = self._placement.removable(blob)
-        if target.alias is None:
+        with self._writings.still(path):
+            writing, node = self._writings.at(path), self._tree.resolve(path)
+            if node is None and writing is None:
+                raise OSError(errno.ENOENT, "no such file")
+            if node is not None:
+                place = node.removable()
+                _keep_directories(self._tree, path)
+                self._publisher.edit(place.repository, place.alias or "", {place.title: None})
+            if writing is not None:
+                self._writings.abandon(writing)
+
+    def remove_directory(self, path: Path) -> None:
+        """Remove an empty directory; of a tag without files, the tag, and no other of the same manifest.
+
+        :raises OSError: ENOENT, ENOTDIR, ENOTEMPTY; EPERM for a repository, which no registry can remove; EROFS
+        """
+        self._resolved(path).refresh()
+        node = self._resolved(path)
+        self._require_empty(path, node)
+        tag = node.removable_tag()
+        if tag is not None:
+            self._publisher.delete(tag.repository, tag.name)
+        self._tree.made.remove(path)
+
+    def rename(self, source: Path, goal: Path) -> None:
+        """Give a file, or a directory, another name.
+
+        :raises OSError: ENOENT, EISDIR, ENOTEMPTY; EXDEV for what has to be copied instead
+        """
+        with self._writings.still(source, goal):
+            node = self._tree.resolve(source)
+            if node is not None and (not node.is_directory or node.vanishes_when_empty):
+                node.refresh()  # a tag is asked for when it is retagged
+                node = self._tree.resolve(source)
+            if node is not None and node.is_directory:
+                self._rename_directory(node, source, goal)
+            else:
+                self._rename_file(node, source, goal)
+
+    def _rename_file(self, node: Node | None, source: Path, goal: Path) -> None:
+        writing = self._writings.at(source)
+        if node is None and writing is None:
+            raise OSError(errno.ENOENT, "no such file")
+        target = self._tree.target(goal)
+        there = self._tree.resolve(goal)
+        if there is not None and there.is_directory:
+            raise OSError(errno.EISDIR, "is a directory")
+        if node is not None:
+            self._move_blob(node, source, target)
+            self._tree.made.landed(goal)
+        replaced = self._writings.at(goal)
+        if replaced is not None:
+            self._writings.abandon(replaced)
+        if writing is not None:
+            self._writings.rename(writing, goal, target)
+
+    def _move_blob(self, node: Node, source: Path, target: Target) -> None:
+        place, stored = node.removable(), node.stored
+        if stored is None or target.alias is None:
             raise OSError(errno.EXDEV, "a blob cannot be moved out of its alias")
-        self.keep_directories(source)
-        if (alias.repository, alias.name) == (target.repository, target.alias):
-            self._publisher.edit(alias.repository, alias.name, {target.title: blob.descriptor, title: None})
+        _keep_directories(self._tree, source)
+        new: dict[Path, Descriptor | None] = {target.title: stored.descriptor}
+        old: dict[Path, Descriptor | None] = {place.title: None}
+        if (place.repository, place.alias) == (target.repository, target.alias):
+            self._publisher.edit(target.repository, target.alias, new | old)
             return
-        self._publisher.seen(alias.repository, [blob.descriptor])
-        if not self._publisher.bring(target.repository, blob.descriptor.digest):
+        self._publisher.seen(place.repository, [stored.descriptor])
+        if not self._publisher.bring(target.repository, stored.descriptor.digest):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
-        self._publisher.edit(target.repository, target.alias, {target.title: blob.descriptor})
-        self._publisher.edit(alias.repository, alias.name, {title: None})
+        self._publisher.edit(target.repository, target.alias, new)
+        self._publisher.edit(place.repository, place.alias or "", old)
 
-    def directory(self, entry: Entry, source: Path, goal: Path) -> None:
-        """Give a directory another name; an alias is retagged, a directory inside one is one manifest.
+    def _rename_directory(self, node: Node, source: Path, goal: Path) -> None:
+        """Give a directory another name, and the files that are being written in it."""
+        there = self._tree.resolve(goal)
+        if there is not None:
+            self._require_empty(goal, there)
+        within = self._writings.within(source)
+        if within and node.awaits_first_file and source[:-1] != goal[:-1]:
+            raise OSError(errno.EBUSY, "a file in it is being written; whose it is was decided when it was made")
+        node.rename(_Renaming(self._tree, self._publisher, source, goal))
+        self._tree.made.move(source, goal)
+        for path, writing in within:
+            self._writings.rename(writing, goal + path, self._tree.target(goal + path))
 
-        :raises OSError: EXDEV for what has to be moved file by file
-        """
-        opened = self._tree.open_directory(entry)
-        if isinstance(opened, Nascent) or (isinstance(opened, Folder) and opened.manifest is None):
-            self._placement.require_makeable(goal)
-            self._tree.make(goal)
-        elif isinstance(opened, Folder) and opened.prefix:
-            self._folder(opened, source, goal)
-        elif isinstance(entry, Alias) and not entry.pinned:
-            self._retag(entry, goal)
-        else:
-            raise OSError(errno.EXDEV, "moved file by file")
-        self._tree.remake(source, goal)
+    def _resolved(self, path: Path) -> Node:
+        node = self._tree.resolve(path)
+        if node is None:
+            raise OSError(errno.ENOENT, "no such file or directory")
+        return node
 
-    def _folder(self, folder: Folder, source: Path, goal: Path) -> None:
-        """Give every title below *folder* another start, in one manifest."""
-        alias = folder.alias
-        if isinstance(self._placement.parent(goal), Directory | Nascent):
+    def _require_empty(self, path: Path, node: Node) -> None:
+        if next(node.children(), None) is not None or self._writings.below(path):
+            raise OSError(errno.ENOTEMPTY, "directory not empty")
+
+
+class _Renaming:
+    """One rename of a directory, in the way that its node takes."""
+
+    def __init__(self, tree: Tree, publisher: Publisher, source: Path, goal: Path) -> None:
+        self._tree = tree
+        self._publisher = publisher
+        self._source = source
+        self._goal = goal
+
+    def make(self) -> None:
+        self._tree.parent(self._goal).require_makeable(self._goal[-1])
+        self._tree.made.add(self._goal)
+
+    def retitle(self, tag: TagName, prefix: Path, files: Files) -> None:
+        """Give every title below *prefix* another start, in one manifest."""
+        target = self._target()
+        if target is None or (tag.repository, tag.name) != (target.repository, target.alias):
             raise OSError(errno.EXDEV, "moved file by file")
-        target = self._placement.target(goal)
-        if (alias.repository, alias.name) != (target.repository, target.alias) or folder.manifest is None:
-            raise OSError(errno.EXDEV, "moved file by file")
-        self._placement.target_in(folder, "x")
-        self.keep_directories(source)
+        _keep_directories(self._tree, self._source)
         edits: dict[Path, Descriptor | None] = {}
-        for path, blob in self._tree.files(folder.manifest).blobs.items():
-            if path[: len(folder.prefix)] == folder.prefix:
+        for path, blob in files.blobs.items():
+            if path[: len(prefix)] == prefix:
                 edits[path] = None
-                edits[target.title + path[len(folder.prefix) :]] = blob
+                edits[target.title + path[len(prefix) :]] = blob
         if edits:
-            self._publisher.edit(alias.repository, alias.name, edits)
+            self._publisher.edit(tag.repository, tag.name, edits)
         else:
-            self._tree.make(goal)
+            self._tree.made.add(self._goal)
 
-    def _retag(self, alias: Alias, goal: Path) -> None:
-        """Give an alias another name, in its repository or in another one."""
-        parent, name = self._placement.parent(goal), goal[-1]
-        named = split_name(name)
-        if isinstance(parent, Directory) and named is not None and is_alias(named[1]):
-            repository, tag = "/".join(filter(None, (parent.name, named[0]))), named[1]
-        elif isinstance(parent, Directory) and parent.is_repository and is_alias(name):
-            repository, tag = parent.name, name
-        else:
+    def _target(self) -> Target | None:
+        """The start of the new titles; None where there are no titles."""
+        try:
+            return self._tree.target(self._goal)
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+            return None
+
+    def retag(self, tag: TagName) -> None:
+        new = self._tree.parent(self._goal).tag_at(self._goal[-1])
+        if new is None:
             raise OSError(errno.EXDEV, "moved file by file")
-        if not self._publisher.retag((alias.repository, alias.name), (repository, tag)):
+        if not self._publisher.retag((tag.repository, tag.name), (new.repository, new.name)):
             raise OSError(errno.EXDEV, "the registry does not mount blobs across repositories")
 
-    def keep_directories(self, parts: Path) -> None:
-        """Directories inside an alias are titles' starts; the last file's leaving must not take them along."""
-        for length in range(1, len(parts)):
-            entry = self._tree.resolve(parts[:length])
-            if isinstance(entry, Folder) and entry.prefix:
-                self._tree.make(parts[:length])
+
+def _keep_directories(tree: Tree, path: Path) -> None:
+    """Keep the directories above *path*. Inside a tag they are titles' starts: the last file would take them along."""
+    for above, node in tree.above(path):
+        if node.vanishes_when_empty:
+            tree.made.add(above)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from regfs.cache.fetcher import Fetcher
 from regfs.cache.store import BlobCache
 from regfs.fs.errnos import errno_of, told
 from regfs.observe.counters import Activity
-from regfs.tree.attributes import Describer
-from regfs.tree.tree import Blob, Path
+from regfs.oci.target import Target
+from regfs.oci.titles import Path
+from regfs.tree.node import Node
+from regfs.tree.tree import Tree
 from regfs.util.single_flight import SingleFlight
 from regfs.write.publish import Publisher
-from regfs.write.rules import Placement
-from regfs.write.staging import Journal, Staged, Target
+from regfs.write.staging import Journal, Staged
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Writing:
 
     file: Staged
     path: Path
-    base: Blob | None = None  # a blob whose bytes are to be copied up before they are needed
+    base: Node | None = None  # a blob whose bytes are to be copied up before they are needed
     handles: int = 0
     gone: bool = False  # unlinked, or replaced, while open
     tried: int = -1  # the version that the last push was of
@@ -47,7 +47,6 @@ class Writings:
     """The table of files being written.
 
     :param adopting: takes over the bytes of a file that was pushed
-    :param landed: told the path of each file that the registry has now
     :param activity: counts
     """
 
@@ -55,22 +54,16 @@ class Writings:
         self,
         journal: Journal,
         publisher: Publisher,
-        fetcher: Fetcher,
-        describer: Describer,
-        placement: Placement,
+        tree: Tree,
         adopting: BlobCache,
-        landed: Callable[[Path], None],
         activity: Activity,
     ) -> None:
         self._activity = activity
         self.directory = journal.directory
         self._journal = journal
         self._publisher = publisher
-        self._fetcher = fetcher
-        self._describer = describer
-        self._placement = placement
+        self._tree = tree
         self._cache = adopting
-        self._landed = landed
         self._lock = threading.Condition()  # of the two below, and of who is busy
         self._writing: dict[Target, Writing] = {}
         self._left: set[Target] = set()  # files whose push failed
@@ -96,13 +89,13 @@ class Writings:
         if not parts or not self._writing:
             return None
         try:
-            return self._placement.target(parts)
+            return self._tree.target(parts)
         except OSError as error:
             if error.errno is None:  # the registry's
                 raise
             return None
 
-    def stage(self, parts: Path, target: Target, base: Blob | None) -> Writing:
+    def stage(self, parts: Path, target: Target, base: Node | None) -> Writing:
         """Begin to write a file, for one handle; one that somebody else began meanwhile is the same file.
 
         :param base: the blob that it is written over
@@ -122,7 +115,7 @@ class Writings:
 
     def size(self, writing: Writing) -> int:
         """The size of a file being written, in bytes."""
-        return writing.file.size if writing.base is None else self._describer.sized(writing.base).size
+        return writing.file.size if writing.base is None else writing.base.attributes().size
 
     def truncate(self, writing: Writing, size: int) -> None:
         """Cut or lengthen it to *size* bytes."""
@@ -130,6 +123,18 @@ class Writings:
             writing.base = None
         self.copy_up(writing)
         writing.file.truncate(size)
+
+    def read_into(self, writing: Writing, buffer: memoryview, offset: int) -> int:
+        """Fill *buffer* with the bytes from *offset* on; returns how many, fewer only at the end."""
+        self.copy_up(writing)
+        return writing.file.read_into(buffer, offset)
+
+    def write(self, writing: Writing, data: bytes, offset: int) -> int:
+        """Write bytes; returns how many."""
+        self.copy_up(writing)
+        count = writing.file.write(data, offset)
+        self._publisher.written(writing.file)
+        return count
 
     def copy_up(self, writing: Writing) -> None:
         """Take over the bytes of the blob that a file is written over, when they are first needed."""
@@ -139,7 +144,7 @@ class Writings:
     def _copied_up(self, writing: Writing) -> None:
         if writing.base is None:
             return
-        reader = self._fetcher.open(writing.base.repository, self._describer.sized(writing.base))
+        reader = writing.base.open()
         try:
             writing.file.fill(reader.read_into)
         finally:
@@ -156,7 +161,7 @@ class Writings:
             writing.tried = writing.file.version
             with self._activity.pushing(str(writing.file.target), writing.file.size, lambda: writing.file.sent):
                 self._publisher.publish(writing.file)
-            self._landed(writing.path)
+            self._tree.made.landed(writing.path)
         with self._lock:
             superseded = writing.file.target in self._left
             self._left.discard(writing.file.target)

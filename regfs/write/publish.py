@@ -28,11 +28,11 @@ from regfs.metadata.catalog import Catalog
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.oci.reference import is_digest
+from regfs.oci.titles import Files
+from regfs.oci.titles import Path as TitlePath
 from regfs.registry.http.remote import Remote
 from regfs.registry.http.transport import BAD_REQUEST, HTTPError, status_of
 from regfs.registry.http.upload import Content
-from regfs.tree.tree import Files
-from regfs.tree.tree import Path as TitlePath
 from regfs.util.private import OTHERWISE, private_directory, private_opener
 from regfs.util.single_flight import SingleFlight
 from regfs.write.staging import Staged, Target

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from regfs.exceptions import DXFError
+from regfs.oci.target import Target as Target
 from regfs.registry.http.remote import Remote
 from regfs.registry.http.transport import BAD_REQUEST, HTTPError, status_of
 from regfs.registry.http.upload import AHEAD_PIECE, UploadAhead
@@ -36,27 +37,6 @@ log = logging.getLogger(__name__)
 _DATA = "data"
 _MEANT = "meant.json"
 _COPY = 1 << 20
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a written file is meant to be.
-
-    :param alias: None for a blob that no alias names
-    :param title: its path inside the alias
-    """
-
-    repository: str
-    alias: str | None
-    title: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.repository}{f':{self.alias}' if self.alias else ''} {'/'.join(self.title)}"
-
-    def is_beside_or_below(self, other: Target) -> bool:
-        """Whether it is in the directory that *other* is in, or in one below that."""
-        above = other.title[:-1]
-        return (self.repository, self.alias) == (other.repository, other.alias) and self.title[: len(above)] == above
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,7 @@ from tests.logs import READ_ONLY
 from tests.registries import Registry
 from tests.scenarios.foreign import Foreign, digest_of
 from tests.scenarios.making import NewView
-from tests.scenarios.views import View, eventually, refused
+from tests.scenarios.views import Mounted, View, eventually, refused
 
 AMD64 = {"os": "linux", "architecture": "amd64"}
 ARM64 = {"os": "linux", "architecture": "arm64", "variant": "v8"}
@@ -251,7 +254,38 @@ def test_no_listing_shows_the_hidden_names(view: View, foreign: Foreign, reposit
     assert view.stat(f"{repository}/v1/.oci/blobs").is_directory
     assert view.list(repository) == ["v1"]
     assert view.list(f"{repository}/v1") == ["a"]
-    assert view.list(f"{repository}/v1/.oci") == view.list(f"{repository}/.blobs") == []
+    assert view.list(f"{repository}/.blobs") == []
+
+
+def test_who_names_the_hidden_directory_of_a_tag_can_list_it(view: View, foreign: Foreign, repository: str) -> None:
+    foreign.artifact(repository, "v1", {"a": b"a", "b": b"b", "again": b"a"})
+    there = f"{repository}/v1/.oci"
+    assert view.list(there) == ["blobs", "config.json", "manifest.json"]
+    assert view.list(f"{there}/blobs") == sorted(map(digest_of, (b"a", b"b", b"{}")))
+    for digest in view.list(f"{there}/blobs"):
+        assert digest_of(view.read_bytes(f"{there}/blobs/{digest}")) == digest
+
+
+def test_the_hidden_directory_of_an_index_has_its_manifest(view: View, foreign: Foreign, repository: str) -> None:
+    amd64 = foreign.artifact(repository, "a", {"file": b"amd64"})
+    foreign.index(repository, "v2", [(amd64, AMD64)])
+    assert view.list(f"{repository}/v2/.oci") == ["blobs", "manifest.json"]
+    assert view.list(f"{repository}/v2/.oci/blobs") == []
+    assert view.list(f"{repository}/v2/linux-amd64/.oci") == ["blobs", "config.json", "manifest.json"]
+
+
+def test_programs_that_walk_a_tag_never_meet_what_is_hidden(
+    mounted: Mounted, foreign: Foreign, repository: str, tmp_path: Path
+) -> None:
+    foreign.artifact(repository, "v1", {"a": b"needle", "sub/b": b"needle"})
+    tag = mounted.path(f"{repository}/v1")
+    assert mounted.list(f"{repository}/v1/.oci") == ["blobs", "config.json", "manifest.json"]
+    found = subprocess.run(["find", tag], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert sorted(found) == [tag, f"{tag}/a", f"{tag}/sub", f"{tag}/sub/b"]
+    matches = subprocess.run(["grep", "-rl", "needle", tag], capture_output=True, text=True, check=True).stdout
+    assert sorted(matches.splitlines()) == [f"{tag}/a", f"{tag}/sub/b"]
+    subprocess.run(["cp", "-r", tag, tmp_path / "copy"], check=True)
+    assert sorted(os.listdir(tmp_path / "copy")) == ["a", "sub"]
 
 
 def test_a_mount_of_one_repository_shows_its_aliases_alone(

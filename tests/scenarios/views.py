@@ -273,7 +273,7 @@ class Direct(View):
 
     def xattrs(self, path: str) -> Mapping[str, str]:
         with errors_as_errno("xattrs", path):
-            return self._filesystem.xattrs(f"/{path}")
+            return {name: value.decode() for name, value in self._filesystem.xattrs(f"/{path}").items()}
 
     def open(self, path: str, flags: int = os.O_RDONLY) -> Handle:
         with errors_as_errno("open", path):

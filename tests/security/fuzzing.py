@@ -17,12 +17,13 @@ from regfs.dxf.fetched import FetchedManifest
 from regfs.exceptions import DXFError
 from regfs.oci import manifest, schema1
 from regfs.oci.manifest import InvalidManifest
+from regfs.oci.platforms import platforms_of
 from regfs.oci.reference import InvalidReference, parse_reference, split_name
+from regfs.oci.titles import files_of
 from regfs.registry.config import mirrors
 from regfs.registry.config.credentials import Credentials
 from regfs.registry.http.auth import _lifetime, parse_challenges, scopes_for, token_in, token_url
 from regfs.registry.http.transport import Response
-from regfs.tree.tree import files_of, platforms_of
 
 _PIECES = [
     "{", "}", "[", "]", ",", ":", '"', "\\", "/", "..", "@", "=", "<", ">", ";", " ", "\n", "\0", "\x1b", "é", "\udc80",

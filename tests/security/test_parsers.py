@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regfs.oci import manifest
-from regfs.tree.tree import MAX_NAME, files_of, title_path
+from regfs.oci.titles import MAX_NAME, files_of, title_path
 from tests.logs import LEFT_OUT
 from tests.security.fuzzing import TARGETS, fuzz, mutated
 
