@@ -11,9 +11,11 @@ from types import TracebackType
 import platformdirs
 
 from regfs.cache.fetcher import Fetcher
+from regfs.cache.indexes import IndexFiles
 from regfs.cache.store import BlobCache
 from regfs.exceptions import DXFError
 from regfs.fs.filesystem import Filesystem
+from regfs.metadata.archives import Archives
 from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
@@ -91,7 +93,10 @@ class Graph:
         self.fetcher = Fetcher(self.cache, self.remote.source, options.strict, self.activity)
         require_root(options.reference, self.catalog)
         repository, tag = options.reference.repository, options.reference.alias
-        self.tree = Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
+        self.archives = Archives(self.fetcher, IndexFiles(options.cache_dir), self.cache)
+        self.tree = Tree(
+            self.catalog, self.fetcher, self.archives, repository=repository, tag=tag, platform=options.platform
+        )
         self.publisher = Publisher(self.remote, self.catalog, self.tree.files.of, options.state_dir / "locks")
         self.filesystem = self._filesystem(options.read_only)
 
@@ -120,6 +125,7 @@ class Graph:
     def close(self) -> None:
         """Stop transfers and close connections."""
         self.publisher.close()
+        self.archives.close()
         self.fetcher.close()
         self.remote.close()
 

@@ -32,7 +32,8 @@ from regfs.archive.verified import VerifiedReader
 from regfs.cache.fetcher import Fetcher, Reader
 from regfs.cache.indexes import IndexFiles
 from regfs.cache.store import BlobCache
-from regfs.oci.manifest import Descriptor
+from regfs.oci.images import CONFIG_BYTES_MAX, ImageConfig, image_config
+from regfs.oci.manifest import Descriptor, Manifest
 from regfs.util.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
@@ -134,9 +135,10 @@ class Archives:
         self._pool = Pool()
         self._workers = ThreadPoolExecutor(LAYERS_AT_ONCE, "regfs-layers")
         self._flights: SingleFlight[str, Archive] = SingleFlight()
-        self._lock = threading.Lock()  # of the two below; innermost
+        self._lock = threading.Lock()  # of the three below; innermost
         self._open: LRUCache[str, Archive] = LRUCache(NAMES_MAX, _names_of)
         self._roots: LRUCache[str, Root | Image] = LRUCache(_ARCHIVES_MAX)
+        self._configs: LRUCache[str, ImageConfig | None] = LRUCache(_ARCHIVES_MAX)
 
     def image(self, repository: str, layers: tuple[Descriptor, ...], diff_ids: tuple[str, ...]) -> Image:
         """Return the merged root of an image; its layers are opened meanwhile.
@@ -150,6 +152,23 @@ class Archives:
             return Image(layers, lambda n: self.open(repository, layers[n - 1], diff_ids[n - 1]), self._workers)
 
         return self._root(key, made)
+
+    def image_config(self, repository: str, manifest: Manifest) -> ImageConfig | None:
+        """Return the config of an image; None when the manifest is not that of one.
+
+        :raises RegistryError: when the config's blob could not be downloaded
+        """
+        config = manifest.config
+        if config is None or config.size > CONFIG_BYTES_MAX:
+            return None
+        with self._lock:
+            if manifest.digest in self._configs:
+                return self._configs[manifest.digest]
+        content = BlobBytes(self._fetcher.open(repository, config))
+        found = image_config(manifest, content.read(0, content.size))
+        with self._lock:
+            self._configs[manifest.digest] = found
+        return found
 
     def unpacked(self, repository: str, blob: Descriptor, number: int = 1) -> Root:
         """Return one archive as it is, markers of a layer among its files.

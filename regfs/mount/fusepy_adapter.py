@@ -9,7 +9,6 @@ import codecs
 import ctypes
 import errno
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,19 +65,24 @@ class Ownership:
     def stat(self, attributes: Attributes) -> dict[str, int]:
         """The attributes as fusepy takes them."""
         writable = attributes.writable and not self._read_only
-        if attributes.is_directory:
-            mode, links = stat.S_IFDIR | (0o755 if writable else 0o555), 2
-            changed_ns = self._started_ns  # an alias's time is known once it was looked into: to tar, that is no change
+        if attributes.mode is not None:  # it has permissions of its own, which no umask changes
+            permissions = attributes.mode
+        elif attributes.is_directory:
+            permissions = (0o755 if writable else 0o555) & ~self._umask
         else:
-            mode, links = stat.S_IFREG | (0o644 if writable else 0o444), 1
-            changed_ns = attributes.mtime_ns
+            permissions = (0o644 if writable else 0o444) & ~self._umask
+        # The time of a tag is known once it was looked into: to tar, that is no change of it.
+        own_time = attributes.mode is not None or not attributes.is_directory
+        changed_ns = attributes.mtime_ns if own_time else self._started_ns
         return {
-            "st_mode": mode & ~self._umask,
-            "st_nlink": links,
+            "st_mode": attributes.kind.value | permissions,
+            "st_nlink": attributes.nlink or (2 if attributes.is_directory else 1),
             "st_size": attributes.size,
             "st_blocks": -(-attributes.size // 512),
-            "st_uid": self._uid,
-            "st_gid": self._gid,
+            "st_uid": self._uid if attributes.uid is None else attributes.uid,
+            "st_gid": self._gid if attributes.gid is None else attributes.gid,
+            "st_ino": attributes.inode or 0,
+            "st_rdev": attributes.rdev,
             "st_mtime": attributes.mtime_ns,
             "st_ctime": changed_ns,
             "st_atime": attributes.mtime_ns,
@@ -191,6 +195,10 @@ class Operations(fuse.Operations):  # type: ignore[misc]
             if path is None or fh is not None:
                 return self._ownership.stat(self._filesystem.getattr_open(fh or 0))
             return self._ownership.stat(self._filesystem.getattr(path))
+
+    def readlink(self, path: str) -> str:
+        with errors_as_errno("readlink", path):
+            return self._filesystem.readlink(path)
 
     def opendir(self, path: str) -> int:
         with errors_as_errno("list", path):
