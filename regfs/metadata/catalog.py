@@ -169,11 +169,11 @@ class Catalog:
         return self._remembered(("aliases", repository), ask)
 
     def has_tag(self, repository: str, tag: str) -> bool:
-        """Whether there is a tag, listed or not: lists of caches are of what was asked for, others are late, or cut."""
+        """Whether there is a tag; where no tag at all is listed, as some registries list none, its manifest tells."""
         listed = self.aliases(repository)
         if listed is None:
             return False
-        return tag in listed or self.manifest(repository, tag) is not None
+        return tag in listed or (not listed and self.manifest(repository, tag) is not None)
 
     def manifest(self, repository: str, reference: str) -> Manifest | Index | None:
         """What an alias or digest stands for; None when the repository does not have it.

@@ -305,6 +305,9 @@ class Publisher:
         :raises RegistryError: when the registry refuses
         """
         with self._turn(repository, alias):
+            there = self._catalog.current(repository, alias)
+            if there is not None and there.digest == manifest.digest:
+                return  # some registries refuse to put what is there already
             if isinstance(manifest, Manifest) and not manifest.writable:
                 self._remote.put_manifest(repository, alias, manifest.content, manifest.media_type)
             else:

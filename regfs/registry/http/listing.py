@@ -20,7 +20,6 @@ from regfs.registry.http.client import Client, read_at_most
 from regfs.registry.http.transport import Response
 
 _PAGE_NAMES = (1000, 100, None)  # asked for; a smaller number when one is refused, at last none
-_USUAL_PAGES = frozenset({50, 100, 200, 250, 500, 1000})  # names on a full page, where the registry decides
 _PAGE_BYTES = 16 << 20
 _LISTING_BYTES = 64 << 20  # of all pages
 _LISTING_PAGES = 20_000
@@ -89,9 +88,8 @@ def _following(client: Client, response: Response, path: str, page: list[str], a
     link = response.headers.get("Link", "")
     if link:
         return _linked(client, link, path, response.url)
-    if page and len(page) in {asked, *_USUAL_PAGES}:
-        number = {"n": str(asked)} if asked else {}
-        return f"{path}?{urlencode({**number, 'last': page[-1]})}"
+    if page and len(page) == asked:
+        return f"{path}?{urlencode({'n': asked, 'last': page[-1]})}"
     return None
 
 

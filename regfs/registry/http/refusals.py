@@ -76,7 +76,11 @@ def _said(response: Response) -> tuple[list[str], str]:
 def _reason(document: dict[str, Any]) -> str:
     """What an error says for a person; its detail where that is a sentence, too."""
     message = _text(document, "message", "error_description", "details")
-    detail = _text(document, "detail")
+    detail = document.get("detail")
+    if isinstance(detail, dict):  # of whoever has put a sentence into it
+        detail = _text(detail, "message", "description", "reason", "error")
+    elif not isinstance(detail, str):
+        detail = ""
     return f"{message}: {detail}" if message and detail and detail not in message else message or detail
 
 

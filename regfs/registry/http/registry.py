@@ -90,7 +90,8 @@ class HttpRegistry:
         response = self._client().request("get", "", errors=False)
         if response.status_code in (UNAUTHORIZED, FORBIDDEN):
             raise error_of(response)
-        is_page = "html" in response.headers.get("Content-Type", "")
+        has_name = "Docker-Distribution-Api-Version" in response.headers
+        is_page = "html" in response.headers.get("Content-Type", "") and not has_name
         if not response.ok or is_page:
             raise Untrustworthy(f"{self.host} answers /v2/ with status {response.status_code}, not as a registry does")
 

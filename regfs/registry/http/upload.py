@@ -6,9 +6,11 @@ between two pieces can be gone on with, also after the registry was restarted; o
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import threading
+from collections.abc import Iterator
 
 from regfs.oci.manifest import BLOB_MEDIA_TYPE
 from regfs.registry.api import (
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 PIECE = 64 << 20  # bytes of a large blob that one request sends, once sending it whole has failed
 _PIECES = (PIECE, 16 << 20, 4 << 20, 1 << 20)  # what a piece is cut down to where a registry, or a proxy, takes no more
 _ATTEMPTS = 4  # in a row without progress
+_READ_BYTES = 1 << 20
 _REDIRECTS = frozenset({307, 308})
 _REDIRECTS_MAX = 5
 _TYPE = {"Content-Type": BLOB_MEDIA_TYPE}
@@ -52,6 +55,8 @@ def upload(client: Client, content: Content | bytes, digest: str) -> None:
     """
     if len(content) == 0:
         content = b""  # a body of no bytes would be sent without a length
+    elif isinstance(content, bytes):
+        content = _InMemory(content)
     ways = _Ways(content)
     while True:
         try:
@@ -70,6 +75,29 @@ def upload(client: Client, content: Content | bytes, digest: str) -> None:
             log.info("%s: sent in another way: %s", digest, error)
         else:
             return
+
+
+class _InMemory:
+    """Bytes that can be sent in pieces."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._file = io.BytesIO(content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(_READ_BYTES), b"")
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> None:
+        self._file.seek(offset)
+
+    def piece(self, start: int, end: int) -> _InMemory:
+        return _InMemory(self._content[start:end])
 
 
 class _Ways:
@@ -198,8 +226,8 @@ class PiecewiseUpload:
 
         :raises RegistryError: *error*, when no piece is taken at all
         """
-        smaller = next((piece for piece in _PIECES if piece < size), 0)
-        if smaller < self._least or error.code == "UNSUPPORTED":
+        smaller = max(next((piece for piece in _PIECES if piece < size), 0), self._least)
+        if smaller >= size or smaller == 1 or error.code == "UNSUPPORTED":
             raise error
         self._piece = smaller
         self._begin()
