@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.adapter import WANTED
 from regfs.mount.kernel.protocol import Flag, Malformed, Opcode
 
@@ -133,19 +133,19 @@ def test_an_init_that_is_cut_is_none() -> None:
 
 @pytest.mark.parametrize("name", [b"a", b"1234567", b"12345678", b"x" * 255])
 def test_directory_entries_are_aligned(name: bytes) -> None:
-    entry = protocol.directory_entry(name, 5, 3, 0o040755)
+    entry = answers.directory_entry(name, 5, 3, 0o040755)
     assert len(entry) % 8 == 0
-    assert len(entry) == protocol.directory_entry_bytes(len(name))
+    assert len(entry) == answers.directory_entry_bytes(len(name))
     assert struct.unpack_from("=QQII", entry) == (5, 3, len(name), 4)
 
 
 def test_attributes_have_the_kernels_layout() -> None:
-    packed = protocol.Inode(9, 513, 1_500_000_001, 3, 0o100644, 1, 1000, 100).pack()
+    packed = answers.Inode(9, 513, 1_500_000_001, 3, 0o100644, 1, 1000, 100).pack()
     assert struct.unpack("=QQQqqqIIIIIIIIII", packed) == (
         9, 513, 2, 1, 1, 0, 500_000_001, 500_000_001, 3, 0o100644, 1, 1000, 100, 0, 4096, 0,
     )  # fmt: skip
 
 
 def test_notices_have_the_kernels_layout() -> None:
-    assert protocol.inval_entry(5, b"name") == struct.pack("=IiQQII", 37, 3, 0, 5, 4, 0) + b"name\0"
-    assert protocol.inval_inode(5) == struct.pack("=IiQQqq", 40, 2, 0, 5, -1, 0)
+    assert answers.inval_entry(5, b"name") == struct.pack("=IiQQII", 37, 3, 0, 5, 4, 0) + b"name\0"
+    assert answers.inval_inode(5) == struct.pack("=IiQQqq", 40, 2, 0, 5, -1, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from regfs.fs.filesystem import Filesystem
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.backing import Backing
 from regfs.mount.kernel.directories import DirectoryVerbs
 from regfs.mount.kernel.entries import Entries
@@ -94,8 +94,8 @@ class Adapter:
         :raises OSError: when a file cannot be closed
         """
         if request.opcode == Opcode.LOOKUP:
-            self._nodes.forget(protocol.node_of(answer), 1)
+            self._nodes.forget(answers.node_of(answer), 1)
         elif request.opcode == Opcode.OPEN:
             node = self._nodes.get(request.node)
             if node is not None:
-                self._files.closed(node, protocol.node_of(answer))
+                self._files.closed(node, answers.node_of(answer))

@@ -7,14 +7,14 @@ import stat
 from collections.abc import Callable
 
 from regfs.fs.errnos import errors_as_errno
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.entries import Entries
 from regfs.mount.kernel.nodes import Node, inode_number
 from regfs.mount.kernel.protocol import Opcode, Request
 from regfs.mount.kernel.verbs import Answer, Verbs
 from regfs.tree.attributes import Attributes
 
-_NOTHING = protocol.no_entry_answer(0)
+_NOTHING = answers.no_entry_answer(0)
 _DOTS = 2  # "." and ".." come first
 _Pack = Callable[[Node, str, Attributes], tuple[bytes, int]]
 
@@ -41,7 +41,7 @@ class DirectoryVerbs:
     def opendir(self, node: Node, request: Request) -> Answer:
         with errors_as_errno("list", node.path):
             self._filesystem.opendir(node.path)
-        return protocol.open_answer(next(self._handles))
+        return answers.open_answer(next(self._handles))
 
     def readdir(self, node: Node, request: Request) -> Answer:
         return self._listed(node, request, b"", self._name)
@@ -68,20 +68,20 @@ class DirectoryVerbs:
         position = max(offset, _DOTS)
         for name, attributes in self._open.get(handle, ())[position - _DOTS :]:
             encoded = name.encode("utf-8", "surrogateescape")
-            room -= len(before_dots) + protocol.directory_entry_bytes(len(encoded))
+            room -= len(before_dots) + answers.directory_entry_bytes(len(encoded))
             if room < 0:
                 break
             position += 1
             entry, inode = pack(node, name, attributes)
-            parts += entry, protocol.directory_entry(encoded, inode, position, attributes.kind.value)
+            parts += entry, answers.directory_entry(encoded, inode, position, attributes.kind.value)
         return b"".join(parts)
 
     @staticmethod
     def _dots(node: Node) -> list[bytes]:
         above = node.parent or node
         return [
-            protocol.directory_entry(b".", node.inode, 1, stat.S_IFDIR),
-            protocol.directory_entry(b"..", above.inode, 2, stat.S_IFDIR),
+            answers.directory_entry(b".", node.inode, 1, stat.S_IFDIR),
+            answers.directory_entry(b"..", above.inode, 2, stat.S_IFDIR),
         ]
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regfs.fs.filesystem import Filesystem
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers
 from regfs.mount.kernel.nodes import Node, Nodes
 from regfs.mount.ownership import Ownership
 from regfs.tree.attributes import Attributes
@@ -28,7 +28,7 @@ class Entries:
         """The node of a name, and the answer that tells the kernel of it."""
         node = self.nodes.found(parent, name, attributes)
         packed = self._packed(node, attributes)
-        return node, protocol.entry_answer(node.number, packed, self.entry_seconds, self._kept(node))
+        return node, answers.entry_answer(node.number, packed, self.entry_seconds, self._kept(node))
 
     def looked_up(self, parent: Node, name: str) -> tuple[Node, bytes]:
         """The same for a name of which nothing is known yet.
@@ -39,7 +39,7 @@ class Entries:
 
     def described(self, node: Node, attributes: Attributes) -> bytes:
         """The answer to GETATTR."""
-        return protocol.attr_answer(self._packed(node, attributes), self._kept(node))
+        return answers.attr_answer(self._packed(node, attributes), self._kept(node))
 
     def remembered(self, node: Node) -> bytes | None:
         """The same for a file whose bytes never change, without asking."""
@@ -57,7 +57,7 @@ class Entries:
         if told is not None and told[0] == attributes and not node.unlinked:
             return told[1]
         found = self._ownership.stat(attributes)
-        packed = protocol.Inode(
+        packed = answers.Inode(
             attributes.inode or node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode,
             0 if node.unlinked else found.links, found.uid, found.gid, found.device,
         ).pack()  # fmt: skip

@@ -8,7 +8,7 @@ import threading
 
 from regfs.fs.errnos import errors_as_errno
 from regfs.mount.closing import closes_first
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.backing import Backing
 from regfs.mount.kernel.entries import Entries
 from regfs.mount.kernel.nodes import Node
@@ -82,7 +82,7 @@ class FileVerbs:
         with self._modes:
             mode = self._mode(node, handle, flags)
             self._nodes.opened(node, handle)
-            return protocol.open_answer(handle, mode, node.backing if mode & OpenFlag.PASSTHROUGH else 0)
+            return answers.open_answer(handle, mode, node.backing if mode & OpenFlag.PASSTHROUGH else 0)
 
     def _mode(self, node: Node, handle: int, flags: int) -> int:
         """What the kernel's pages of a node are worth to a handle.
@@ -149,7 +149,7 @@ class FileVerbs:
         if len(data) < size:
             raise protocol.Malformed(f"{len(data)} bytes in the place of {size}")
         with errors_as_errno("write", node.path):
-            return protocol.WRITE_OUT.pack(self._filesystem.write(handle, data[:size], offset), 0)
+            return answers.WRITE_OUT.pack(self._filesystem.write(handle, data[:size], offset), 0)
 
     def flush(self, node: Node, request: Request) -> Answer:
         (handle,) = protocol.fields(protocol.HANDLE_IN, request.body)
