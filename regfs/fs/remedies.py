@@ -28,7 +28,7 @@ REMEDIES = {
         "Run: regfs login HOST, as a user with the permission. A password travels to another machine only over TLS.",
     ),
     errno.EPERM: Remedy(
-        "A registry cannot keep a file outside a tag, remove a repository or make a link; or it does not support it (405).",
+        "A registry cannot keep a file outside a tag, remove a repository or make a link; or it refused this (405).",
         "Make the tag first: mkdir REPOSITORY:TAG, and copy into it.",
     ),
     errno.EROFS: Remedy(
