@@ -74,7 +74,7 @@ def manifest_of(graph: Graph, reference: Reference) -> Manifest | Index:
     ask = graph.catalog.manifest if is_digest(alias) else graph.catalog.current
     found = ask(repository, alias)
     if found is None:
-        raise NothingThere(f"{reference}: there is no such alias; to see which there are: regfs ls {_above(reference)}")
+        raise NothingThere(f"{reference}: there is no such tag; to see the tags: regfs ls {_above(reference)}")
     return found
 
 

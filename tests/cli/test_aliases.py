@@ -155,7 +155,7 @@ def test_what_cannot_be_removed_says_why(
     assert "protocol cannot remove" in regfs.fails("rm", "-y", f"{registry.host}/{repository}")
     assert "protocol cannot remove" in regfs.fails("rm", "-y", registry.host)
     assert "for ever" in regfs.fails("rm", "-y", pinned)
-    assert "no such alias" in regfs.fails("rm", "-y", f"{registry.host}/{repository}:nix")
+    assert "no such tag" in regfs.fails("rm", "-y", f"{registry.host}/{repository}:nix")
     assert foreign.aliases(repository) == {"v1"}
 
 
