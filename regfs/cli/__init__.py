@@ -13,8 +13,8 @@ from regfs import __version__
 from regfs.cli import artifacts, caching, completion, fetching, journal, logins, mounting, status
 from regfs.cli.parameters import leave
 
-_INTERRUPTED = 130  # exit status of an interrupted command
-_CLEANING = 3.5  # seconds that it has to clean up
+_INTERRUPTED = 130  # the status of a command that was interrupted
+_CLEANING = 3.5  # seconds that it has to end by itself
 
 
 def main() -> NoReturn:

@@ -55,7 +55,7 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
     except (ConnectionFailed, Timeout, DXFUnauthorizedError, DXFAuthInsecureError) as error:
         _fail(explain(error, reference.host))
     except BrokenPipeError:
-        leave(1)  # the reader closed the pipe
+        leave(1)  # whoever read it has enough
     except (OSError, DXFError, InvalidManifest) as error:
         _fail(f"{reference}: {told(error)}")
 

@@ -110,18 +110,18 @@ def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 
 
 def fail(message: object) -> NoReturn:
-    """Print *message* as one line on standard error, and exit with status 1."""
+    """End with *message* as one line on standard error and status 1."""
     warn(message)
     sys.exit(1)
 
 
 def warn(message: object) -> None:
-    """Print *message* as one line on standard error."""
+    """Say *message*, in one line on standard error."""
     click.echo(f"regfs: {printable(str(message))}", err=True)
 
 
 def leave(status: int) -> NoReturn:
-    """Exit at once; do not wait for threads that wait for a registry."""
+    """End at once: threads that still wait for a registry are not waited for."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
@@ -130,7 +130,7 @@ def leave(status: int) -> NoReturn:
 
 @contextmanager
 def progress_bar(reference: Reference, total: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar of *total* bytes, on a terminal only; call the yielded function with each number of new bytes."""
+    """A bar of *total* bytes, on a terminal only; what it yields is told of bytes as they come."""
     with tqdm(total=total, desc=str(reference), unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
         yield bar.update
 

@@ -46,7 +46,7 @@ class MountOptions(Options):
     """The options of ``regfs mount``.
 
     :param metrics: host and port to serve metrics on, for Prometheus
-    :param kernel_options: words of mount(8) for the kernel, such as ``noexec``
+    :param kernel_options: words of mount(8) that the kernel heeds, such as ``noexec``
     """
 
     directory: Path
