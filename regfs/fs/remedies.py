@@ -17,7 +17,7 @@ class Remedy:
     remedy: str
 
 
-_ORDINARY = "Nothing: it is what any file system says."
+_ORDINARY = "Nothing: every file system has this error."
 REMEDIES = {
     errno.ENOENT: Remedy(
         "The file, tag or repository does not exist, or the registry hides it from you.",
