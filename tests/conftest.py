@@ -20,7 +20,7 @@ from tests.logs import LOGS
 from tests.registries import Lab, Registry
 from tests.scenarios.foreign import Foreign
 from tests.scenarios.making import Mount, closing_whatever_is_left, making
-from tests.scenarios.views import Mounted, environment
+from tests.scenarios.views import ADAPTER, ADAPTERS, Mounted, environment
 from tests.servers import Server
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no error
@@ -141,10 +141,23 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["fusermount", "-u", "-z", made], check=False, stderr=subprocess.DEVNULL)
 
 
+@pytest.fixture(scope="session")
+def adapter(request: pytest.FixtureRequest) -> str:
+    """The adapter of mounts: that of the environment; tests with the marker ``both_adapters`` run with each."""
+    name: str = getattr(request, "param", ADAPTER)
+    return name
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests with the marker ``both_adapters`` with each."""
+    if "adapter" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_adapters"):
+        metafunc.parametrize("adapter", ADAPTERS, indirect=True, scope="session")
+
+
 @pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
+def mount(tmp_path: Path, adapter: str) -> Iterator[Mount]:
     """Mounts a reference; with the same directory the cache and the journal are the same."""
-    with making(Mounted, tmp_path, closing_whatever_is_left) as make:
+    with making(Mounted, tmp_path, closing_whatever_is_left, fuse=adapter) as make:
         yield make
 
 
@@ -236,4 +249,4 @@ def _own(request: pytest.FixtureRequest) -> leftovers.Possessions:
     return everything - leftovers.connections() - leftovers.threads()
 
 
-_SHARED_CLIENTS = frozenset({"foreign", "harmed", "here", "view", "direct_view", "mounted_view"})
+_SHARED_CLIENTS = frozenset({"foreign", "harmed", "here", "view", "direct_view", "mounted_view", "fusepy_view"})

@@ -30,7 +30,16 @@ _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (UnicodeError, errno.EILSEQ),
 )
 _ORDINARY = frozenset(
-    {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENODATA, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+    {
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.ENODATA,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+        errno.ESTALE,
+    }
 )
 
 

@@ -234,10 +234,10 @@ def _check_device() -> None:
 
 
 def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
-    if not options.speaks_protocol:
-        _check_libfuse()
     if options.fuse_fd is None:
         _check_device()
+    if not options.speaks_protocol:
+        _check_libfuse()
     try:
         graph = Graph(options)
         filesystem = graph.filesystem

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
-from scripts.benchmark import listing, machine, plot, reading, report, writing
+from scripts.benchmark import adapters, listing, machine, plot, reading, report, writing
 from scripts.benchmark.harness import Case, measure
 from scripts.benchmark.lab import Lab
 
@@ -41,6 +41,7 @@ class Scale:
     aliases: int = 1000
     repositories: int = 300
     files: int = 500
+    entries: int = 10_000
 
 
 _FULL_SCALE = Scale(1 << 30, 256 << 20, 128 << 20, 3)
@@ -55,6 +56,11 @@ CASES: dict[str, Callable[[Lab, Scale], Case]] = {
     "slow-link": lambda lab, scale: reading.slow_link(lab, scale.slow),
     "list-tags": lambda lab, scale: listing.tags(lab, scale.aliases),
     "list-repositories": lambda lab, scale: listing.repositories(lab, scale.repositories),
+    "ls": lambda lab, scale: adapters.ls(lab, scale.entries),
+    "find": lambda lab, scale: adapters.find(lab, scale.entries // 2),
+    "grep": lambda lab, scale: adapters.grep(lab, scale.entries // 2),
+    "stat": lambda lab, scale: adapters.stat(lab),
+    "large": lambda lab, scale: adapters.large(lab, scale.size),
     "write-large": lambda lab, scale: writing.large(lab, scale.size),
     "write-small": lambda lab, scale: writing.small(lab, scale.files, 4 << 10),
     "move": lambda lab, scale: writing.move(lab, scale.size),

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.registries import Registry
 from tests.scenarios.making import NewView, making
-from tests.scenarios.views import Direct, Mounted, View
+from tests.scenarios.views import ADAPTER, Direct, Mounted, View
 
-KINDS: dict[str, type[View]] = {"direct": Direct, "mounted": Mounted}
+KINDS: dict[str, Callable[..., View]] = {
+    "direct": Direct,
+    "mounted": Mounted,
+    "fusepy": partial(Mounted, fuse="fusepy"),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each scenario with the filesystem itself and a mount; with the marker ``both_adapters`` with each adapter."""
+    if "kind" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_adapters") is not None and ADAPTER != "fusepy"
+        metafunc.parametrize("kind", ["direct", "mounted", *(["fusepy"] if both else [])], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +35,17 @@ def direct_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def mounted_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
+def mounted_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory, adapter: str) -> Iterator[View]:
     """A mount of the whole registry."""
-    view = Mounted(tmp_path_factory.mktemp("mounted"), registry.url)
+    view = Mounted(tmp_path_factory.mktemp("mounted"), registry.url, fuse=adapter)
+    yield view
+    view.close()
+
+
+@pytest.fixture(scope="module")
+def fusepy_view(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
+    """The same through the adapter of fusepy."""
+    view = Mounted(tmp_path_factory.mktemp("fusepy"), registry.url, fuse="fusepy")
     yield view
     view.close()
 
@@ -36,9 +56,9 @@ def mounted(mounted_view: Mounted) -> Mounted:
     return mounted_view
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
-    """Which kind of view: each scenario runs with both."""
+    """Which kind of view."""
     name: str = request.param
     return name
 

@@ -13,6 +13,8 @@ from tests.scenarios.foreign import CREATED, OCI_INDEX, OCI_MANIFEST, TITLE, For
 from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused
 
+pytestmark = pytest.mark.both_adapters
+
 
 def _seconds(view: View, path: str) -> datetime:
     return datetime.fromtimestamp(view.stat(path).mtime_ns // 10**9, timezone.utc)

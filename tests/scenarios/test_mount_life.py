@@ -213,7 +213,7 @@ def test_a_missing_libfuse_is_named(home: dict[str, str], directory: Path, regis
     patch = "import ctypes.util\nctypes.util.find_library = lambda _: None\n"
     (tmp_path / "site" / "sitecustomize.py").write_text(patch)
     home["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tmp_path / "site"), home.get("PYTHONPATH"))))
-    assert "libfuse" in fails(home, "mount", registry.url, directory)
+    assert "libfuse" in fails(home, "mount", "--fuse=fusepy", registry.url, directory)
 
 
 @pytest.mark.logs(r" is open to other users; ")

@@ -16,6 +16,8 @@ from tests.scenarios.foreign import SCHEMA1_SIGNED, TITLE, Foreign, digest_of
 from tests.scenarios.making import NewView
 from tests.scenarios.views import Mounted, View, eventually, refused
 
+pytestmark = pytest.mark.both_adapters
+
 LARGE = random.Random(1).randbytes(20 << 20)
 
 

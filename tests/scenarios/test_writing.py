@@ -10,6 +10,8 @@ import pytest
 from tests.scenarios.foreign import CREATED, EMPTY, OCI_MANIFEST, TITLE, Foreign, digest_of
 from tests.scenarios.views import View, eventually
 
+pytestmark = pytest.mark.both_adapters
+
 LARGE = random.Random(4).randbytes(20 << 20)
 
 

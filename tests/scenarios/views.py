@@ -35,6 +35,8 @@ APART = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")  # no mount, a
 ALONE = """awk '$3 == "fuse.regfs" {print $2}' /proc/self/mounts |
     while read -r other; do umount -i -l "$(printf %b "$other")" || true; done
 """  # in a mount namespace of one's own: mounts of other tests, which would go on as long as that does, are not in it
+ADAPTERS = ("kernel", "fusepy")
+ADAPTER = os.environ.get("TESTS_FUSE", ADAPTERS[0])  # through which mounts reach the kernel
 TTL = 0  # seconds: names are asked for each time, unless a scenario is about remembering them
 _THREADS = 100  # libfuse's ten, and those of the pools
 _PATIENCE = 20.0  # seconds that a condition is waited for
@@ -440,6 +442,7 @@ def environment(directory: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGFS_", "XDG_", "DOCKER_"))}
     return {
         **kept,
+        "REGFS_FUSE": ADAPTER,
         "HOME": str(directory),
         "XDG_CACHE_HOME": str(directory / "cache"),
         "XDG_STATE_HOME": str(directory / "state"),

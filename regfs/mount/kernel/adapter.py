@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from regfs.fs.filesystem import Filesystem
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.backing import Backing
 from regfs.mount.kernel.directories import DirectoryVerbs
 from regfs.mount.kernel.entries import Entries
@@ -22,6 +22,14 @@ WANTED = (
     Flag.ASYNC_READ | Flag.ATOMIC_O_TRUNC | Flag.BIG_WRITES | Flag.DO_READDIRPLUS | Flag.READDIRPLUS_AUTO
     | Flag.PARALLEL_DIROPS | Flag.HANDLE_KILLPRIV | Flag.HANDLE_KILLPRIV_V2 | Flag.ABORT_ERROR | Flag.MAX_PAGES
     | Flag.INIT_EXT | Flag.DIRECT_IO_ALLOW_MMAP | Flag.PASSTHROUGH
+)  # fmt: skip
+
+# These wait for the registry nearly always.
+_SLOW = frozenset(
+    {
+        Opcode.FLUSH, Opcode.FSYNC, Opcode.MKDIR, Opcode.MKNOD, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,
+        Opcode.RENAME2, Opcode.SETATTR, Opcode.CREATE,
+    }
 )  # fmt: skip
 
 
@@ -64,6 +72,10 @@ class Adapter:
             raise stale(f"node {request.node}")
         return verb(node, request)
 
+    def waits(self, request: Request) -> bool:
+        """Whether it is known that a request waits: for the registry, or for bytes that are not in the cache yet."""
+        return request.opcode in _SLOW or (request.opcode == Opcode.READ and not self._files.is_there(request))
+
     def forget(self, request: Request) -> None:
         """The kernel has forgotten nodes.
 
@@ -82,8 +94,8 @@ class Adapter:
         :raises OSError: when a file cannot be closed
         """
         if request.opcode == Opcode.LOOKUP:
-            self._nodes.forget(protocol.node_of(answer), 1)
+            self._nodes.forget(answers.node_of(answer), 1)
         elif request.opcode == Opcode.OPEN:
             node = self._nodes.get(request.node)
             if node is not None:
-                self._files.closed(node, protocol.node_of(answer))
+                self._files.closed(node, answers.node_of(answer))

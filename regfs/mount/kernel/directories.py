@@ -7,16 +7,16 @@ import stat
 from collections.abc import Callable
 
 from regfs.fs.errnos import errors_as_errno
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.entries import Entries
 from regfs.mount.kernel.nodes import Node, inode_number
 from regfs.mount.kernel.protocol import Opcode, Request
 from regfs.mount.kernel.verbs import Answer, Verbs
 from regfs.tree.attributes import Attributes
 
-_NOTHING = protocol.no_entry_answer(0)
+_NOTHING = answers.no_entry_answer(0)
 _DOTS = 2  # "." and ".." come first
-_Pack = Callable[[Node, str, Attributes, int], bytes]
+_Pack = Callable[[Node, str, Attributes], tuple[bytes, int]]
 
 
 class DirectoryVerbs:
@@ -41,7 +41,7 @@ class DirectoryVerbs:
     def opendir(self, node: Node, request: Request) -> Answer:
         with errors_as_errno("list", node.path):
             self._filesystem.opendir(node.path)
-        return protocol.open_answer(next(self._handles))
+        return answers.open_answer(next(self._handles))
 
     def readdir(self, node: Node, request: Request) -> Answer:
         return self._listed(node, request, b"", self._name)
@@ -67,27 +67,27 @@ class DirectoryVerbs:
         room -= sum(map(len, parts))
         position = max(offset, _DOTS)
         for name, attributes in self._open.get(handle, ())[position - _DOTS :]:
-            position += 1
-            room -= len(before_dots) + protocol.directory_entry_bytes(len(name.encode("utf-8", "surrogateescape")))
+            encoded = name.encode("utf-8", "surrogateescape")
+            room -= len(before_dots) + answers.directory_entry_bytes(len(encoded))
             if room < 0:
                 break
-            parts.append(pack(node, name, attributes, position))
+            position += 1
+            entry, inode = pack(node, name, attributes)
+            parts += entry, answers.directory_entry(encoded, inode, position, attributes.kind.value)
         return b"".join(parts)
 
     @staticmethod
     def _dots(node: Node) -> list[bytes]:
         above = node.parent or node
         return [
-            protocol.directory_entry(b".", node.inode, 1, stat.S_IFDIR),
-            protocol.directory_entry(b"..", above.inode, 2, stat.S_IFDIR),
+            answers.directory_entry(b".", node.inode, 1, stat.S_IFDIR),
+            answers.directory_entry(b"..", above.inode, 2, stat.S_IFDIR),
         ]
 
-    def _name(self, node: Node, name: str, attributes: Attributes, position: int) -> bytes:
-        inode = attributes.inode or inode_number(node, name, attributes.content)
-        mode = attributes.kind.value
-        return protocol.directory_entry(name.encode("utf-8", "surrogateescape"), inode, position, mode)
+    @staticmethod
+    def _name(node: Node, name: str, attributes: Attributes) -> tuple[bytes, int]:
+        return b"", attributes.inode or inode_number(node, name, attributes.content)
 
-    def _name_and_node(self, node: Node, name: str, attributes: Attributes, position: int) -> bytes:
+    def _name_and_node(self, node: Node, name: str, attributes: Attributes) -> tuple[bytes, int]:
         child, entry = self._entries.named(node, name, attributes)
-        mode = attributes.kind.value
-        return entry + protocol.directory_entry(name.encode("utf-8", "surrogateescape"), child.inode, position, mode)
+        return entry, attributes.inode or child.inode

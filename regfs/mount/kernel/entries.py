@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regfs.fs.filesystem import Filesystem
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers
 from regfs.mount.kernel.nodes import Node, Nodes
 from regfs.mount.ownership import Ownership
 from regfs.tree.attributes import Attributes
@@ -26,9 +26,9 @@ class Entries:
 
     def named(self, parent: Node, name: str, attributes: Attributes) -> tuple[Node, bytes]:
         """The node of a name, and the answer that tells the kernel of it."""
-        node = self.nodes.found(parent, name, attributes.content, attributes.size)
+        node = self.nodes.found(parent, name, attributes)
         packed = self._packed(node, attributes)
-        return node, protocol.entry_answer(node.number, packed, self.entry_seconds, self._kept(node))
+        return node, answers.entry_answer(node.number, packed, self.entry_seconds, self._kept(node))
 
     def looked_up(self, parent: Node, name: str) -> tuple[Node, bytes]:
         """The same for a name of which nothing is known yet.
@@ -39,25 +39,27 @@ class Entries:
 
     def described(self, node: Node, attributes: Attributes) -> bytes:
         """The answer to GETATTR."""
-        return protocol.attr_answer(self._packed(node, attributes), self._kept(node))
+        return answers.attr_answer(self._packed(node, attributes), self._kept(node))
 
     def remembered(self, node: Node) -> bytes | None:
         """The same for a file whose bytes never change, without asking."""
-        return protocol.attr_answer(node.packed, FOR_EVER_SECONDS) if node.packed else None
+        told = node.told
+        return self.described(node, told[0]) if node.is_immutable and told is not None else None
 
     def _kept(self, node: Node) -> float:
         """Seconds that attributes may be kept; none for the root: a mount whose process is gone would look alive."""
         if node.is_immutable:
             return FOR_EVER_SECONDS
-        return self.entry_seconds if node.is_directory and node.parent is not None else 0.0
+        return 0.0 if node.is_changing or node.parent is None else self.entry_seconds
 
     def _packed(self, node: Node, attributes: Attributes) -> bytes:
+        told = node.told
+        if told is not None and told[0] == attributes and not node.unlinked:
+            return told[1]
         found = self._ownership.stat(attributes)
-        links = 0 if node.unlinked else found.links
-        packed = protocol.Inode(
-            attributes.inode or node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode, links,
-            found.uid, found.gid, found.device,
+        packed = answers.Inode(
+            attributes.inode or node.inode, attributes.size, attributes.mtime_ns, found.changed_ns, found.mode,
+            0 if node.unlinked else found.links, found.uid, found.gid, found.device,
         ).pack()  # fmt: skip
-        if node.is_immutable:
-            node.packed = packed
+        node.told = attributes, packed
         return packed

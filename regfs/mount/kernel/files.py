@@ -8,7 +8,7 @@ import threading
 
 from regfs.fs.errnos import errors_as_errno
 from regfs.mount.closing import closes_first
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.backing import Backing
 from regfs.mount.kernel.entries import Entries
 from regfs.mount.kernel.nodes import Node
@@ -82,7 +82,7 @@ class FileVerbs:
         with self._modes:
             mode = self._mode(node, handle, flags)
             self._nodes.opened(node, handle)
-            return protocol.open_answer(handle, mode, node.backing if mode & OpenFlag.PASSTHROUGH else 0)
+            return answers.open_answer(handle, mode, node.backing if mode & OpenFlag.PASSTHROUGH else 0)
 
     def _mode(self, node: Node, handle: int, flags: int) -> int:
         """What the kernel's pages of a node are worth to a handle.
@@ -90,8 +90,10 @@ class FileVerbs:
         Who only reads a file that is being written bypasses them. Through them it could read zeros behind the end that
         it knows, when another program lengthens the file in that moment.
         """
+        if node.is_changing and not flags & _WRITING:
+            return OpenFlag.DIRECT_IO
         if not node.is_immutable:
-            return 0 if flags & _WRITING else OpenFlag.DIRECT_IO
+            return 0
         if node.handles is None:
             node.backing = self._backing.open(node.size, lambda: self._filesystem.backing_file(handle))
         if node.backing:
@@ -123,6 +125,14 @@ class FileVerbs:
             return self._filesystem.open(path, flags)
         return self._filesystem.create(path, closes_first(process))
 
+    def is_there(self, request: Request) -> bool:
+        """Whether all bytes of the file that a READ is about are on the disk."""
+        try:
+            handle, *_ = protocol.fields(protocol.READ_IN, request.body)
+            return self._filesystem.backing_file(handle) is not None
+        except (OSError, protocol.Malformed):  # it is answered with that error
+            return True
+
     def read(self, node: Node, request: Request) -> Answer:
         handle, offset, size = protocol.fields(protocol.READ_IN, request.body)
         room = request.room[:size]
@@ -139,7 +149,7 @@ class FileVerbs:
         if len(data) < size:
             raise protocol.Malformed(f"{len(data)} bytes in the place of {size}")
         with errors_as_errno("write", node.path):
-            return protocol.WRITE_OUT.pack(self._filesystem.write(handle, data[:size], offset), 0)
+            return answers.WRITE_OUT.pack(self._filesystem.write(handle, data[:size], offset), 0)
 
     def flush(self, node: Node, request: Request) -> Answer:
         (handle,) = protocol.fields(protocol.HANDLE_IN, request.body)

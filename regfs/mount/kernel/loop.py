@@ -38,13 +38,6 @@ _THREADS = 13  # one leads; with 3, blocked reads of a cold file stop the others
 _WATCH_SECONDS = 0.002
 _IDLE_LOOKS = 25  # without a request, after which the watch sleeps
 _LARGEST_FRAME = 4096  # what comes in a request besides the bytes of a write
-# These wait for the registry nearly always.
-_SLOW = frozenset(
-    {
-        Opcode.FLUSH, Opcode.FSYNC, Opcode.MKDIR, Opcode.MKNOD, Opcode.UNLINK, Opcode.RMDIR, Opcode.RENAME,
-        Opcode.RENAME2, Opcode.SETATTR, Opcode.CREATE,
-    }
-)  # fmt: skip
 # These change nothing: a program that is killed does not wait for them.
 _INTERRUPTIBLE = frozenset(
     {
@@ -72,11 +65,13 @@ class Answers:
 
     :param answer: answers a request, or raises
     :param forget: heeds a request that has no answer
+    :param waits: whether a request is known to wait, for the registry or the disk
     :param undo: takes back what was promised by an answer that nobody waits for
     """
 
     answer: Callable[[Request], Answer]
     forget: Callable[[Request], None]
+    waits: Callable[[Request], bool]
     undo: Callable[[Request, Answer], None]
 
 
@@ -152,7 +147,7 @@ class Loop:
             return True
         self._waiting[request.unique] = request
         lead = self._lead
-        if request.opcode in _SLOW:
+        if answers.waits(request):
             with lead.lock:
                 lead.term += 1
             lead.baton.release()

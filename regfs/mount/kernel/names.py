@@ -8,7 +8,7 @@ import stat
 import time
 
 from regfs.fs.errnos import errors_as_errno
-from regfs.mount.kernel import protocol
+from regfs.mount.kernel import answers, protocol
 from regfs.mount.kernel.entries import Entries
 from regfs.mount.kernel.nodes import Node
 from regfs.mount.kernel.notices import Notices
@@ -56,7 +56,7 @@ class NameVerbs:
             with errors_as_errno("stat", node.child(name)):
                 return self._entries.looked_up(node, name)[1]
         except FileNotFoundError:
-            return protocol.no_entry_answer(self._entries.entry_seconds)
+            return answers.no_entry_answer(self._entries.entry_seconds)
 
     def getattr(self, node: Node, request: Request) -> Answer:
         """The bytes of a node never change, or it is asked for: by a handle when one has it open, else by its name."""
@@ -87,7 +87,7 @@ class NameVerbs:
             if not node.is_directory and self._filesystem.getattr(path).content != node.content:
                 raise stale(path)
             self._filesystem.utimens(path, mtime_ns)
-            self._entries.described(node, self._filesystem.getattr(path))  # remembers it
+            self._entries.described(node, self._filesystem.getattr(path))  # it is remembered
         self._notices.changed(path)
 
     def mkdir(self, node: Node, request: Request) -> Answer:
@@ -197,7 +197,7 @@ class NameVerbs:
     def statfs(self, node: Node, request: Request) -> Answer:
         with errors_as_errno("statfs", node.path):
             room: os.statvfs_result = self._filesystem.free_space()
-        return protocol.statfs_answer(room.f_bsize, room.f_frsize, room.f_blocks, room.f_bfree, room.f_bavail)
+        return answers.statfs_answer(room.f_bsize, room.f_frsize, room.f_blocks, room.f_bfree, room.f_bavail)
 
 
 def _sized(value: bytes, size: int) -> bytes:
@@ -206,7 +206,7 @@ def _sized(value: bytes, size: int) -> bytes:
     :raises OSError: ERANGE when it is longer than what there is room for
     """
     if size == 0:
-        return protocol.GETXATTR_OUT.pack(len(value), 0)
+        return answers.GETXATTR_OUT.pack(len(value), 0)
     if len(value) > size:
         raise OSError(errno.ERANGE, "longer than that")
     return value

@@ -13,6 +13,7 @@ import itertools
 import threading
 
 from regfs.mount.kernel.protocol import ROOT
+from regfs.tree.attributes import Attributes
 
 _NUMBER_BITS = (1 << 63) - 1
 
@@ -22,26 +23,27 @@ class Node:
 
     :param number: by which the kernel names it, never used twice
     :param content: as in :class:`Attributes`
-    :param packed: the attributes of a file whose bytes never change, as the kernel takes them; else empty
     """
 
     __slots__ = (
-        "backing", "content", "handles", "inode", "known", "name", "number", "packed", "parent", "pass_through",
-        "size", "spoiled", "unlinked",
+        "backing", "content", "handles", "inode", "is_directory", "known", "name", "number", "parent",
+        "size", "spoiled", "told", "unlinked",
     )  # fmt: skip
 
-    def __init__(self, number: int, parent: Node | None, name: str, content: object, size: int) -> None:
+    def __init__(
+        self, number: int, parent: Node | None, name: str, content: object, size: int, is_directory: bool
+    ) -> None:
         self.number = number
         self.parent = parent
         self.name = name
         self.content = content
         self.size = size
+        self.is_directory = is_directory
         self.inode = inode_number(parent, name, content)
         self.known = 0  # how often the kernel was told of it
-        self.packed = b""
+        self.told: tuple[Attributes, bytes] | None = None  # what the kernel was told last, and as it takes that
         self.handles: set[int] | None = None  # those that have it open
         self.backing = 0  # the number of the file that is read in its place, while it is open
-        self.pass_through = False  # whether its handles are read that way
         self.spoiled = False  # whether a read failed, after which its pages are not kept
         self.unlinked = False
 
@@ -60,14 +62,14 @@ class Node:
         return f"{self.path.rstrip('/')}/{name}"
 
     @property
-    def is_directory(self) -> bool:
-        """Whether it has names in it."""
-        return self.content is None
-
-    @property
     def is_immutable(self) -> bool:
         """Whether its bytes are the same for ever."""
-        return isinstance(self.content, str | bytes)
+        return isinstance(self.content, str)
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether it is a file that is being written."""
+        return self.content is not None and not isinstance(self.content, str)
 
 
 def inode_number(parent: Node | None, name: str, content: object) -> int:
@@ -81,7 +83,7 @@ class Nodes:
     """The table of nodes."""
 
     def __init__(self) -> None:
-        self.root = Node(ROOT, None, "", None, 0)
+        self.root = Node(ROOT, None, "", None, 0, True)
         self._lock = threading.Lock()
         self._numbers = itertools.count(ROOT + 1)
         self._nodes = {ROOT: self.root}
@@ -95,19 +97,21 @@ class Nodes:
         """The node with a number."""
         return self._nodes.get(number)
 
-    def found(self, parent: Node, name: str, content: object, size: int) -> Node:
+    def found(self, parent: Node, name: str, attributes: Attributes) -> Node:
         """The node of a name that was looked up; the kernel is about to be told of it once more.
 
-        :param content: what the name stands for, as in :class:`Attributes`
+        :param attributes: of what the name stands for
         """
+        content, is_directory = attributes.content, attributes.is_directory
         with self._lock:
             node = self._names.get((parent.number, name))
-            if node is None or node.content != content:
-                node = self._changing.get(content) if content is not None else None
+            if node is None or node.content != content or node.is_directory != is_directory:
+                node = self._changing.get(content)
                 if node is None:
-                    node = Node(next(self._numbers), parent, name, content, size)
-                    self._nodes[node.number] = node
-                    if not node.is_directory and not node.is_immutable:
+                    number = next(self._numbers)
+                    node = Node(number, parent, name, content, attributes.size, is_directory)
+                    self._nodes[number] = node
+                    if node.is_changing:
                         self._changing[content] = node
                 self._put(node, parent, name)
             node.known += 1
@@ -135,7 +139,7 @@ class Nodes:
         """With the lock held: no name stands for it any more."""
         if node.parent is not None and self._names.get((node.parent.number, node.name)) is node:
             del self._names[(node.parent.number, node.name)]
-        if not node.is_directory and self._changing.get(node.content) is node:
+        if self._changing.get(node.content) is node:
             del self._changing[node.content]
 
     def unlinked(self, parent: Node, name: str) -> None:

@@ -12,8 +12,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
+from regfs.mount.kernel.answers import inval_entry
 from regfs.mount.kernel.nodes import Node, Nodes
-from regfs.mount.kernel.protocol import inval_entry
 
 log = logging.getLogger(__name__)
 

@@ -54,7 +54,7 @@ def serve(
         backing = Backing(device if agreed.flags & Flag.PASSTHROUGH else None)
         adapter = Adapter(filesystem, ownership, nodes, notices, backing, entry_seconds)
         notices.start()
-        loop.start(agreed, Answers(adapter.answer, adapter.forget, adapter.undo), end)
+        loop.start(agreed, Answers(adapter.answer, adapter.forget, adapter.waits, adapter.undo), end)
         if there is not None:
             read_ahead(there.device)
         mounted()

@@ -14,9 +14,9 @@ from tests.scenarios.views import Mounted
 
 
 @pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
+def mount(tmp_path: Path, adapter: str) -> Iterator[Mount]:
     """Mounts a reference, by default with names that stay fresh."""
-    with making(Mounted, tmp_path, ttl=60) as make:
+    with making(Mounted, tmp_path, ttl=60, fuse=adapter) as make:
         yield make
 
 

@@ -23,6 +23,8 @@ from tests.scenarios.making import Mount
 from tests.scenarios.reading.conftest import counter, process_of, read, warnings
 from tests.scenarios.views import eventually, refused
 
+pytestmark = pytest.mark.both_adapters
+
 CONTENT = content_of(24 * MIB)
 
 
