@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from regfs.cache.fetcher import Fetcher
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.metadata.catalog import Catalog
 from regfs.metadata.names import NameStore
 from regfs.observe.counters import Activity
@@ -91,7 +91,7 @@ class Graph:
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
             )
             self.remote: Registry = connect(options.reference, observed)
-            self.cache = BlobCache(options.cache_dir, options.cache_size)
+            self.cache = BlobStore(options.cache_dir, options.cache_size)
             private_state(options.state_dir)
             names = NameStore(options.cache_dir, options.reference.host)
         self.catalog = Catalog(self.remote, self.cache, names, options.ttl, options.repositories)

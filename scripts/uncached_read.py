@@ -33,12 +33,21 @@ def watch(file: Path) -> None:
         bringing = _frames(sys._getframe(1))
         if not file.exists() and any(module == "regfs.cache.receiver" for module, _ in bringing) and _is_body(bringing):
             waiting = [_frames(frame) for frame in sys._current_frames().values()]
-            reads = [frames for frames in waiting if any(module.startswith("regfs.mount") for module, _ in frames)]
+            reads = [frames for frames in waiting if {"mount", "cache"} <= _rooms(frames)]
             if reads:
                 file.write_text(json.dumps([reads[0], bringing]))
         return receive(self, *arguments, **named)
 
     socket.socket.recv_into = recv_into  # type: ignore[method-assign]
+
+
+def _rooms(frames: list[_Frame]) -> set[str]:
+    return {module.split(".")[1] for module, _ in frames if module.startswith("regfs.")}
+
+
+def _is_the_verb(module: str, name: str) -> bool:
+    """Whether a frame is the adapter's own read: above it are only those that every verb has."""
+    return module.startswith("regfs.mount.") and name.endswith(".read")
 
 
 def _is_body(frames: list[_Frame]) -> bool:
@@ -60,13 +69,14 @@ def main() -> None:
     """Read a byte through a mount and print the frames."""
     with tempfile.TemporaryDirectory(prefix="regfs-frames-") as name:
         waiting, bringing = _watched_read(Path(name))
+    waiting = waiting[next(number for number, frame in enumerate(waiting) if _is_the_verb(*frame)) :]
     for title, frames in (("The kernel waits for", waiting), ("The bytes come by", bringing)):
         print(f"{title}\n")
         for line in _lines(frames):
             print(f"    {line}")
         print()
     own = [module for module, _ in waiting + bringing if module.startswith("regfs.")]
-    rooms = {module.split(".")[1] for module in own}
+    rooms = _rooms(waiting + bringing)
     print(f"{len(own)} frames in {len(rooms)} rooms: {', '.join(sorted(rooms))}")
 
 

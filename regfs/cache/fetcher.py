@@ -16,7 +16,7 @@ from regfs.cache.download import Download
 from regfs.cache.fallback import StorageFallback
 from regfs.cache.reader import BlobReader, DownloadReader, Reader, WholeReader
 from regfs.cache.storage import SMALL_BLOB_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.cache.verifier import MirrorMismatch, Mismatches
 from regfs.observe.counters import Activity
 from regfs.oci.manifest import Descriptor
@@ -39,7 +39,7 @@ class Fetcher:
 
     def __init__(
         self,
-        cache: BlobCache,
+        cache: BlobStore,
         source: Callable[[str, str], Source],
         strict: bool = False,
         activity: Activity | None = None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from regfs.cache.storage import CHUNK_BYTES, WINDOW_CHUNKS
 
 # Chunks that one request ahead of the reader asks for: more when they come fast.
-FIRST_REQUEST_CHUNKS, _LAST_REQUEST_CHUNKS = 4, 16
+FIRST_REQUEST_CHUNKS, _LAST_REQUEST_CHUNKS = 4, 32
 
 # Bytes read from the network at a time: few when it is slow, many when it is fast.
 FIRST_PIECE_BYTES, _LAST_PIECE_BYTES = 64 << 10, CHUNK_BYTES
@@ -67,12 +67,12 @@ class ReadAhead:
 def next_request(chunks: int, seconds: float) -> int:
     """How many chunks to ask for next, when a request for *chunks* took so long.
 
-    Measured on loopback: the registry spends 1.1 s of CPU on 1 GiB in requests of 4 chunks, 0.65 s in those of 16.
-    On a slow link the window is better spent on more requests at once.
+    Measured on loopback, 512 MiB: the registry spends 1.0 s of CPU on 110 requests, 0.7 s on 45, 0.35 s on one; the
+    mount 2.3 s and 1.8 s. On a slow link the window is better spent on more requests at once.
     """
-    if seconds < 0.05:
+    if seconds < 0.1:
         return min(_LAST_REQUEST_CHUNKS, chunks * 2)
-    return max(FIRST_REQUEST_CHUNKS, chunks // 2) if seconds > 0.2 else chunks
+    return max(FIRST_REQUEST_CHUNKS, chunks // 2) if seconds > 0.4 else chunks
 
 
 def next_piece(piece: int, seconds: float) -> int:

@@ -57,7 +57,7 @@ class Usage:
     limit: int
 
 
-class BlobCache:
+class BlobStore:
     """A directory of verified blobs, kept below a limit, the least recently used out first.
 
     :param directory: where; made when missing, for the user alone

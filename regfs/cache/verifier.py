@@ -61,6 +61,7 @@ class Verifier:
         self._digest, self._size = storage.current.digest, storage.current.size
         self._chunks = storage.current.chunks
         self._hasher = hashlib.new(self._digest.partition(":")[0])
+        self._buffer = memoryview(bytearray(min(CHUNK_BYTES, self._size)))  # for a chunk that is read again
         self._hashed = 0  # chunks
         self._hashing = False
 
@@ -100,8 +101,8 @@ class Verifier:
         start = self._hashed * CHUNK_BYTES
         length = min(CHUNK_BYTES, self._size - start)
         if buffer is None:
-            buffer = memoryview(bytearray(length))
-            if self._storage.current.read_into(buffer, start) != length:
+            buffer = self._buffer
+            if self._storage.current.read_into(buffer[:length], start) != length:
                 return False
         self._hasher.update(buffer[:length])
         return True

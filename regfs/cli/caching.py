@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.cli.ending import fail
 from regfs.cli.parameters import CACHE_DIR, JSON, SizeType
 
@@ -29,7 +29,7 @@ def caching(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_cache(cache_dir: Path, **given: Any) -> None:
         try:
-            command(BlobCache(Path(os.path.abspath(cache_dir))), **given)
+            command(BlobStore(Path(os.path.abspath(cache_dir))), **given)
         except OSError as error:
             fail(error.strerror)
 
@@ -39,7 +39,7 @@ def caching(command: Callable[..., Any]) -> Callable[..., Any]:
 @cache.command()
 @caching
 @JSON
-def info(blobs: BlobCache, as_json: bool) -> None:
+def info(blobs: BlobStore, as_json: bool) -> None:
     """Say what the cache holds."""
     usage = blobs.usage()
     if as_json:
@@ -53,7 +53,7 @@ def info(blobs: BlobCache, as_json: bool) -> None:
 @cache.command()
 @caching
 @JSON
-def check(blobs: BlobCache, as_json: bool) -> None:
+def check(blobs: BlobStore, as_json: bool) -> None:
     """Read every blob again and remove those that are not their digest. The status is 1 when there were any."""
     bad = list(blobs.check())
     if as_json:
@@ -68,7 +68,7 @@ def check(blobs: BlobCache, as_json: bool) -> None:
 @cache.command()
 @caching
 @click.argument("size", type=SizeType())
-def prune(blobs: BlobCache, size: int) -> None:
+def prune(blobs: BlobStore, size: int) -> None:
     """Remove the least recently used blobs until SIZE, such as 10G, is left. What is being read stays."""
     blobs.make_room(size)
     click.echo(f"{blobs.usage().size} bytes are left")
@@ -76,7 +76,7 @@ def prune(blobs: BlobCache, size: int) -> None:
 
 @cache.command()
 @caching
-def clear(blobs: BlobCache) -> None:
+def clear(blobs: BlobStore) -> None:
     """Remove every blob that nobody is reading."""
     blobs.make_room(0)
     click.echo(f"{blobs.usage().size} bytes are left")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.metadata.names import NameStore
 from regfs.oci import manifest as manifests
 from regfs.oci.errors import InvalidManifest
@@ -72,7 +72,7 @@ class Catalog:
     """
 
     def __init__(
-        self, remote: Registry, cache: BlobCache, names: NameStore, ttl: float, named: Iterable[str] = ()
+        self, remote: Registry, cache: BlobStore, names: NameStore, ttl: float, named: Iterable[str] = ()
     ) -> None:
         self._remote = remote
         self._cache = cache

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.fs.errnos import errno_of, told
 from regfs.observe.counters import Activity
 from regfs.oci.target import Target
@@ -58,7 +58,7 @@ class Writings:
         publisher: Publisher,
         blobs: BlobPusher,
         tree: Tree,
-        adopting: BlobCache,
+        adopting: BlobStore,
         activity: Activity,
     ) -> None:
         self._activity = activity

@@ -12,7 +12,7 @@ import pytest
 
 from regfs.cache.sparse import SparseBlob
 from regfs.cache.storage import CHUNK_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.oci.manifest import digest_of
 
 
@@ -23,9 +23,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cache(directory: Path) -> BlobCache:
+def cache(directory: Path) -> BlobStore:
     """An empty cache."""
-    return BlobCache(directory)
+    return BlobStore(directory)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def put_chunk(sparse: SparseBlob, content: bytes, chunk: int) -> None:
     sparse.mark(chunk)
 
 
-def keep(cache: BlobCache, content: bytes, used_at: float | None = None) -> str:
+def keep(cache: BlobStore, content: bytes, used_at: float | None = None) -> str:
     """Add a blob; returns its digest.
 
     :param used_at: when it was last used, in seconds since the epoch
@@ -73,12 +73,12 @@ def keep(cache: BlobCache, content: bytes, used_at: float | None = None) -> str:
     return digest
 
 
-def digests(cache: BlobCache) -> set[str]:
+def digests(cache: BlobStore) -> set[str]:
     """The whole blobs that a cache has."""
     return {f"sha256:{path.name}" for path in (cache.directory / "blobs").glob("*/*/*")}
 
 
-def leftovers(cache: BlobCache) -> list[str]:
+def leftovers(cache: BlobStore) -> list[str]:
     """Everything in a cache that is not a whole blob."""
     return sorted(path.name for path in (cache.directory / "partial").iterdir())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.oci.manifest import digest_of
 from regfs.registry.api import DigestMismatch
 from regfs.util.private import NotPrivate
@@ -27,11 +27,11 @@ def content(number: int, size: int = MIB) -> bytes:
     return content_of(size, number)
 
 
-def test_a_blob_that_was_added_is_read(cache: BlobCache) -> None:
+def test_a_blob_that_was_added_is_read(cache: BlobStore) -> None:
     assert cache.read(keep(cache, b"some bytes")) == b"some bytes"
 
 
-def test_a_blob_has_no_name_in_the_cache_until_it_is_whole(cache: BlobCache) -> None:
+def test_a_blob_has_no_name_in_the_cache_until_it_is_whole(cache: BlobStore) -> None:
     digest = digest_of(b"one, two")
     with cache.adding(digest) as file:
         file.write(b"one, ")
@@ -42,60 +42,60 @@ def test_a_blob_has_no_name_in_the_cache_until_it_is_whole(cache: BlobCache) -> 
     assert leftovers(cache) == []
 
 
-def test_bytes_that_are_not_the_digest_s_leave_nothing(cache: BlobCache) -> None:
+def test_bytes_that_are_not_the_digest_s_leave_nothing(cache: BlobStore) -> None:
     with pytest.raises(DigestMismatch) as caught, cache.adding(digest_of(b"right")) as file:
         file.write(b"wrong")
     assert (caught.value.got, caught.value.expected) == (digest_of(b"wrong"), digest_of(b"right"))
     assert (digests(cache), leftovers(cache)) == (set(), [])
 
 
-def test_an_error_while_it_is_filled_leaves_nothing(cache: BlobCache) -> None:
+def test_an_error_while_it_is_filled_leaves_nothing(cache: BlobStore) -> None:
     with suppress(ZeroDivisionError), cache.adding(digest_of(b"right")) as file:
         file.write(b"rig")
         raise ZeroDivisionError
     assert (digests(cache), leftovers(cache)) == (set(), [])
 
 
-def test_a_file_of_the_wrong_size_is_not_the_blob_and_goes(cache: BlobCache) -> None:
+def test_a_file_of_the_wrong_size_is_not_the_blob_and_goes(cache: BlobStore) -> None:
     digest = keep(cache, content(1))
     os.truncate(cache.path(digest), 0)
     assert cache.open(digest, MIB) is None
     assert digests(cache) == set()
 
 
-def test_a_file_that_has_bytes_is_not_the_empty_blob(cache: BlobCache) -> None:
+def test_a_file_that_has_bytes_is_not_the_empty_blob(cache: BlobStore) -> None:
     digest = keep(cache, b"")
     cache.path(digest).write_bytes(b"bytes")
     assert cache.open(digest, 0) is None
     assert digests(cache) == set()
 
 
-def test_a_link_is_not_a_blob(cache: BlobCache, tmp_path: Path) -> None:
+def test_a_link_is_not_a_blob(cache: BlobStore, tmp_path: Path) -> None:
     digest = keep(cache, b"bytes")
     cache.path(digest).rename(tmp_path / "elsewhere")
     cache.path(digest).symlink_to(tmp_path / "elsewhere")
     assert cache.open(digest) is None
 
 
-def test_a_blob_is_where_every_version_looks_for_it(cache: BlobCache) -> None:
+def test_a_blob_is_where_every_version_looks_for_it(cache: BlobStore) -> None:
     assert cache.path("sha256:" + "abcdef12" * 8) == cache.directory / "blobs/sha256/ab" / ("abcdef12" * 8)
 
 
 def test_a_disk_that_can_only_be_read_is_read(disk: Callable[[int], Path]) -> None:
     directory = disk(MIB)
-    digest = keep(BlobCache(directory / "cache"), b"bytes")
+    digest = keep(BlobStore(directory / "cache"), b"bytes")
     subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
-    assert BlobCache(directory / "cache").read(digest) == b"bytes"
+    assert BlobStore(directory / "cache").read(digest) == b"bytes"
 
 
-def test_a_blob_that_is_forgotten_is_not_here(cache: BlobCache) -> None:
+def test_a_blob_that_is_forgotten_is_not_here(cache: BlobStore) -> None:
     digest, other = keep(cache, b"bytes"), keep(cache, b"other")
     cache.remove(digest)
     cache.remove(digest)
     assert digests(cache) == {other}
 
 
-def test_a_file_that_is_taken_over_is_the_blob(cache: BlobCache, tmp_path: Path) -> None:
+def test_a_file_that_is_taken_over_is_the_blob(cache: BlobStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"bytes")
     cache.adopt(digest_of(b"bytes"), tmp_path / "file")
     assert cache.read(digest_of(b"bytes")) == b"bytes"
@@ -103,7 +103,7 @@ def test_a_file_that_is_taken_over_is_the_blob(cache: BlobCache, tmp_path: Path)
 
 
 def test_a_file_of_another_disk_is_left_where_it_is(
-    cache: BlobCache, disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture
+    cache: BlobStore, disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = disk(MIB) / "file"
     path.write_bytes(b"bytes")
@@ -114,21 +114,21 @@ def test_a_file_of_another_disk_is_left_where_it_is(
     assert digests(cache) == set()
 
 
-def test_what_is_not_a_digest_never_becomes_a_path(cache: BlobCache) -> None:
+def test_what_is_not_a_digest_never_becomes_a_path(cache: BlobStore) -> None:
     for name in ("../../etc/passwd", "sha256:../x", "sha256:abc", ""):
         with pytest.raises(ValueError, match="not a digest"):
             cache.path(name)
 
 
 def test_the_least_recently_used_go_first(directory: Path) -> None:
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     kept = [keep(cache, content(number), used_at=1000 + number) for number in range(6)]
     cache.make_room(3 * MIB)
     assert digests(cache) == set(kept[3:])
 
 
 def test_reading_a_blob_is_using_it(directory: Path) -> None:
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     kept = [keep(cache, content(number), used_at=1000 + number) for number in range(4)]
     cache.read(kept[0])
     cache.make_room(MIB)
@@ -136,7 +136,7 @@ def test_reading_a_blob_is_using_it(directory: Path) -> None:
 
 
 def test_a_cache_stays_below_its_limit(directory: Path) -> None:
-    cache = BlobCache(directory, limit=5 * MIB)
+    cache = BlobStore(directory, limit=5 * MIB)
     for number in range(20):
         keep(cache, content(number))
         assert cache.usage().size <= 5 * MIB
@@ -145,12 +145,12 @@ def test_a_cache_stays_below_its_limit(directory: Path) -> None:
 def test_a_large_disk_that_is_nearly_full_still_has_a_cache(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = shutil._ntuple_diskusage(1000 << 30, 970 << 30, 30 << 30)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     kept = {keep(cache, content(number)) for number in range(3)}
     assert digests(cache) == kept
 
 
-def test_an_open_blob_is_never_evicted(cache: BlobCache) -> None:
+def test_an_open_blob_is_never_evicted(cache: BlobStore) -> None:
     digest = keep(cache, content(1))
     fd = cache.open(digest)
     assert fd is not None
@@ -161,11 +161,11 @@ def test_an_open_blob_is_never_evicted(cache: BlobCache) -> None:
     assert digests(cache) == set()
 
 
-def test_a_blob_that_another_process_reads_is_never_evicted(cache: BlobCache) -> None:
+def test_a_blob_that_another_process_reads_is_never_evicted(cache: BlobStore) -> None:
     digest = keep(cache, content(1))
     code = (
-        "import sys; from pathlib import Path; from regfs.cache.store import BlobCache\n"
-        "fd = BlobCache(Path(sys.argv[1])).open(sys.argv[2]); print(fd, flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from regfs.cache.store import BlobStore\n"
+        "fd = BlobStore(Path(sys.argv[1])).open(sys.argv[2]); print(fd, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(cache.directory), digest]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
@@ -179,7 +179,7 @@ def test_a_blob_that_another_process_reads_is_never_evicted(cache: BlobCache) ->
     assert digests(cache) == set()
 
 
-def test_a_partial_blob_counts_for_the_blocks_it_has(cache: BlobCache) -> None:
+def test_a_partial_blob_counts_for_the_blocks_it_has(cache: BlobStore) -> None:
     sparse = cache.sparse("sha256:" + "1" * 64, 1000 * MIB)
     put_chunk(sparse, content(1), 0)
     usage = cache.usage()
@@ -188,7 +188,7 @@ def test_a_partial_blob_counts_for_the_blocks_it_has(cache: BlobCache) -> None:
     sparse.close()
 
 
-def test_a_partial_blob_is_evicted_with_its_map(cache: BlobCache) -> None:
+def test_a_partial_blob_is_evicted_with_its_map(cache: BlobStore) -> None:
     sparse = cache.sparse("sha256:" + "1" * 64, 100 * MIB)
     put_chunk(sparse, content(1), 0)
     cache.make_room(0)
@@ -198,26 +198,26 @@ def test_a_partial_blob_is_evicted_with_its_map(cache: BlobCache) -> None:
     assert leftovers(cache) == []
 
 
-def test_what_a_killed_process_was_adding_is_removed_at_the_next_start(cache: BlobCache) -> None:
+def test_what_a_killed_process_was_adding_is_removed_at_the_next_start(cache: BlobStore) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from regfs.cache.store import BlobCache\n"
-        "with BlobCache(Path(sys.argv[1])).adding(sys.argv[2]) as file:\n"
+        "import os, signal, sys; from pathlib import Path; from regfs.cache.store import BlobStore\n"
+        "with BlobStore(Path(sys.argv[1])).adding(sys.argv[2]) as file:\n"
         "    file.write(bytes(100000)); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code, str(cache.directory), "sha256:" + "1" * 64], check=False)
     assert len(leftovers(cache)) == 1
-    assert leftovers(BlobCache(cache.directory)) == []
+    assert leftovers(BlobStore(cache.directory)) == []
 
 
-def test_what_another_process_is_adding_is_left_alone(cache: BlobCache) -> None:
+def test_what_another_process_is_adding_is_left_alone(cache: BlobStore) -> None:
     digest = digest_of(b"bytes")
     with cache.adding(digest) as file:
         file.write(b"bytes")
-        BlobCache(cache.directory)
+        BlobStore(cache.directory)
     assert cache.read(digest) == b"bytes"
 
 
-def test_check_names_and_removes_a_blob_with_a_bit_flipped(cache: BlobCache) -> None:
+def test_check_names_and_removes_a_blob_with_a_bit_flipped(cache: BlobStore) -> None:
     good, bad = keep(cache, content(1)), keep(cache, content(2))
     flip(cache.path(bad), 4711)
     assert list(cache.check()) == [bad]
@@ -225,7 +225,7 @@ def test_check_names_and_removes_a_blob_with_a_bit_flipped(cache: BlobCache) -> 
     assert list(cache.check()) == []
 
 
-def test_check_goes_on_after_a_blob_that_went_meanwhile(cache: BlobCache) -> None:
+def test_check_goes_on_after_a_blob_that_went_meanwhile(cache: BlobStore) -> None:
     kept = sorted((keep(cache, content(number)) for number in range(3)), key=cache.path)
     for digest in kept:
         flip(cache.path(digest), 4711)
@@ -235,7 +235,7 @@ def test_check_goes_on_after_a_blob_that_went_meanwhile(cache: BlobCache) -> Non
     assert list(found) == [kept[2]]
 
 
-def test_a_cache_is_for_its_user_alone(cache: BlobCache) -> None:
+def test_a_cache_is_for_its_user_alone(cache: BlobStore) -> None:
     keep(cache, b"bytes")
     for path in (cache.directory, cache.directory / "blobs", cache.directory / "partial"):
         assert path.stat().st_mode & 0o777 == 0o700
@@ -244,7 +244,7 @@ def test_a_cache_is_for_its_user_alone(cache: BlobCache) -> None:
 def refusal(directory: Path) -> str:
     """The line that says why a directory is not used."""
     with pytest.raises(NotPrivate) as caught:
-        BlobCache(directory)
+        BlobStore(directory)
     assert caught.value.strerror
     assert "\n" not in caught.value.strerror
     return caught.value.strerror

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from tests.cache.conftest import digests, keep, put_chunk
 from tests.cache.test_blobs import content
 from tests.contents import MIB, flip
@@ -28,7 +28,7 @@ def command(tmp_path: Path, directory: Path) -> Command:
     return run_it
 
 
-def test_info_says_what_there_is(cache: BlobCache, command: Command) -> None:
+def test_info_says_what_there_is(cache: BlobStore, command: Command) -> None:
     keep(cache, content(1))
     keep(cache, content(2))
     sparse = cache.sparse("sha256:" + "1" * 64, 100 * MIB)
@@ -47,13 +47,13 @@ def test_info_of_an_empty_cache_is_no_error(command: Command) -> None:
     assert "blobs      0 whole, 0 in part" in done.stdout
 
 
-def test_check_of_a_sound_cache_is_quiet(cache: BlobCache, command: Command) -> None:
+def test_check_of_a_sound_cache_is_quiet(cache: BlobStore, command: Command) -> None:
     keep(cache, content(1))
     done = command("check")
     assert (done.returncode, done.stdout) == (0, "1 blobs are what their digests say\n")
 
 
-def test_check_finds_and_removes_a_bit_flipped_on_disk(cache: BlobCache, command: Command) -> None:
+def test_check_finds_and_removes_a_bit_flipped_on_disk(cache: BlobStore, command: Command) -> None:
     good, bad = keep(cache, content(1)), keep(cache, content(2))
     flip(cache.path(bad), MIB - 1)
     done = command("check")
@@ -63,20 +63,20 @@ def test_check_finds_and_removes_a_bit_flipped_on_disk(cache: BlobCache, command
     assert command("check").returncode == 0
 
 
-def test_check_finds_a_blob_cut_short(cache: BlobCache, command: Command) -> None:
+def test_check_finds_a_blob_cut_short(cache: BlobStore, command: Command) -> None:
     bad = keep(cache, content(1))
     os.truncate(cache.path(bad), 1000)
     assert command("check").stdout.startswith(f"removed {bad}\n")
 
 
-def test_prune_leaves_what_was_used_last(cache: BlobCache, command: Command) -> None:
+def test_prune_leaves_what_was_used_last(cache: BlobStore, command: Command) -> None:
     kept = [keep(cache, content(number), used_at=1000 + number) for number in range(5)]
     done = command("prune", "2M")
     assert (done.returncode, done.stdout) == (0, f"{2 * MIB} bytes are left\n")
     assert digests(cache) == set(kept[3:])
 
 
-def test_clear_leaves_what_is_being_read(cache: BlobCache, command: Command) -> None:
+def test_clear_leaves_what_is_being_read(cache: BlobStore, command: Command) -> None:
     read, _ = keep(cache, content(1)), keep(cache, content(2))
     fd = cache.open(read)
     assert fd is not None

@@ -11,7 +11,7 @@ import pytest
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.memory import MEMORY_BYTES
 from regfs.cache.storage import CHUNK_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache.conftest import digests, fill
@@ -34,7 +34,7 @@ def reading_on() -> Iterator[Make]:
         def make(directory: Path, content: bytes, strict: bool = False) -> Reading:
             registry = Lying(content)
             remote = HttpRegistry(registry.server.host, True, PooledTransport(timeout=5))
-            cache = BlobCache(directory / "cache")
+            cache = BlobStore(directory / "cache")
             fetcher = Fetcher(cache, remote.source, strict)
             for end in (registry.server.stop, remote.close, fetcher.close):
                 ends.callback(end)
@@ -141,7 +141,7 @@ def test_a_full_disk_makes_room_by_evicting(disk: Disk, reading_on: Make) -> Non
 
 
 def test_a_manifest_that_has_no_room_is_not_kept(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
-    cache = BlobCache(disk(MIB) / "cache")
+    cache = BlobStore(disk(MIB) / "cache")
     fill(cache.directory)
     cache.add("sha256:" + "1" * 64, b"x" * 100_000)
     assert digests(cache) == set()

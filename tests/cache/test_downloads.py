@@ -16,7 +16,7 @@ import regfs.cache.claims
 import regfs.cache.fetcher
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.oci.manifest import Descriptor, digest_of
 from regfs.registry.api import DigestMismatch
 from regfs.registry.http.ranges import AnswerBody
@@ -41,7 +41,7 @@ def reading(tmp_path: Path) -> Iterator[Make]:
         def make(content: bytes = LARGE, always: Callable[[Request, Answer], Answer] | None = None) -> Reading:
             registry = Lying(content, always=always)
             remote = HttpRegistry(registry.server.host, True, PooledTransport(timeout=5))
-            cache = BlobCache(tmp_path / "cache")
+            cache = BlobStore(tmp_path / "cache")
             fetcher = Fetcher(cache, remote.source)
             for end in (registry.server.stop, remote.close, fetcher.close):
                 ends.callback(end)
@@ -83,7 +83,7 @@ def in_thread(call: Callable[[], object]) -> Callable[[], object]:
 
 def test_a_stopped_process_that_claimed_chunks_holds_up_no_other_blob(reading: Make) -> None:
     mine = reading()
-    stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
+    stopped = BlobStore(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(stopped.claim(chunk) for chunk in range(20))
     for chunk in range(8):
         in_thread(lambda chunk=chunk: mine.read(chunk * CHUNK_BYTES, 10))  # type: ignore[misc]
@@ -100,7 +100,7 @@ def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
 ) -> None:
     monkeypatch.setattr(regfs.cache.claims, "_PATIENCE_SECONDS", 0.3)
     mine = reading()
-    stopped = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
+    stopped = BlobStore(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(stopped.claim(chunk) for chunk in range(21))
     assert in_thread(mine.read)() == LARGE
     stopped.close()
@@ -109,7 +109,7 @@ def test_the_chunks_of_a_stopped_process_are_fetched_after_a_while(
 def test_a_process_that_is_slow_is_waited_for(reading: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regfs.cache.claims, "_PATIENCE_SECONDS", 1.0)
     mine = reading()
-    slow = BlobCache(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
+    slow = BlobStore(mine.cache.directory).sparse(mine.registry.descriptor.digest, len(LARGE))
     assert all(slow.claim(chunk) for chunk in range(21))
     result = in_thread(lambda: mine.read(4 * CHUNK_BYTES, 10))
     for chunk in range(5):
@@ -128,7 +128,7 @@ def test_what_is_published_between_two_looks_is_not_fetched(reading: Make, monke
     def looked(digest: str, size: int | None = None) -> int | None:
         found = first_look(digest, size)
         monkeypatch.setattr(mine.cache, "open", first_look)
-        keep(BlobCache(mine.cache.directory), LARGE)
+        keep(BlobStore(mine.cache.directory), LARGE)
         return found
 
     monkeypatch.setattr(mine.cache, "open", looked)

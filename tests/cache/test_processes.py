@@ -12,7 +12,7 @@ import pytest
 
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor, digest_of
 from regfs.registry.http.registry import HttpRegistry
@@ -77,7 +77,7 @@ def test_processes_that_share_a_cache_fetch_each_byte_once(
     for _ in started:
         assert found.get() == {blob.digest: blob.digest for blob in BLOBS}
     assert {blob.digest: moved(proxy, blob.digest) for blob in BLOBS} == {blob.digest: blob.size for blob in BLOBS}
-    assert digests(BlobCache(directory)) == {blob.digest for blob in BLOBS}
+    assert digests(BlobStore(directory)) == {blob.digest for blob in BLOBS}
 
 
 def test_nothing_is_wrong_or_left_over_after_any_kill(directory: Path, plain: Registry, repository: str) -> None:
@@ -102,7 +102,7 @@ def test_nothing_is_wrong_or_left_over_after_any_kill(directory: Path, plain: Re
 def require_sound(directory: Path) -> int:
     """Open the cache again; nothing in it is wrong, and nothing is there that nobody would ever remove. Returns how
     many blobs and chunks were looked at."""
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     assert list(cache.check()) == []
     names = [path.name for path in (directory / "partial").iterdir()]
     assert not [name for name in names if name.startswith("adding-")]
@@ -119,7 +119,7 @@ def require_sound(directory: Path) -> int:
     return seen
 
 
-def require_right_chunks(cache: BlobCache, content: bytes, blob: Descriptor) -> int:
+def require_right_chunks(cache: BlobStore, content: bytes, blob: Descriptor) -> int:
     """Each chunk that is said to be there is; returns how many."""
     sparse = cache.sparse(blob.digest, blob.size)
     there = [chunk for chunk in range(sparse.chunks) if sparse.has(chunk)]
@@ -136,7 +136,7 @@ def require_right_chunks(cache: BlobCache, content: bytes, blob: Descriptor) -> 
 
 def require_readable(directory: Path, host: str, repository: str) -> None:
     """Everything reads right in the end, and can all be removed."""
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     remote = HttpRegistry(host, True, PooledTransport())
     fetcher = Fetcher(cache, remote.source)
     for content, blob in zip(CONTENTS, BLOBS, strict=True):

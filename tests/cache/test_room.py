@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regfs.cache.store import BlobCache, Usage
+from regfs.cache.store import BlobStore, Usage
 from tests.cache.conftest import digests, fill, keep, leftovers, put_chunk
 from tests.cache.test_blobs import content
 from tests.contents import MIB
@@ -19,7 +19,7 @@ SMALL = MIB // 8  # well below the twentieth of a limit after which a cache is l
 
 
 def test_the_usage_is_what_is_there(directory: Path) -> None:
-    cache = BlobCache(directory, limit=50 * MIB)
+    cache = BlobStore(directory, limit=50 * MIB)
     for number in range(3):
         keep(cache, content(number))
     sparse = [cache.sparse("sha256:" + str(number) * 64, 100 * MIB) for number in range(2)]
@@ -32,51 +32,51 @@ def test_the_usage_is_what_is_there(directory: Path) -> None:
 def test_by_default_a_cache_takes_half_of_what_is_free_or_its_own(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep(BlobCache(directory), content(1))
+    keep(BlobStore(directory), content(1))
     room = shutil._ntuple_diskusage(100 * MIB, 50 * MIB, 50 * MIB + 1)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
-    limit = BlobCache(directory).limit
+    limit = BlobStore(directory).limit
     assert (limit, type(limit)) == ((50 * MIB + 1 + MIB) // 2, int)
 
 
 def test_a_cache_of_small_blobs_stays_below_its_limit(directory: Path) -> None:
-    cache = BlobCache(directory, limit=8 * MIB)
+    cache = BlobStore(directory, limit=8 * MIB)
     for number in range(100):
         keep(cache, content(number, SMALL))
         assert cache.usage().size <= 8 * MIB
 
 
 def test_a_cache_that_was_full_when_it_was_opened_stays_below_its_limit(directory: Path) -> None:
-    before = BlobCache(directory, limit=9 * MIB)
+    before = BlobStore(directory, limit=9 * MIB)
     for number in range(8):
         keep(before, content(number))
-    cache = BlobCache(directory, limit=8 * MIB)
+    cache = BlobStore(directory, limit=8 * MIB)
     keep(cache, content(8, SMALL))
     assert cache.usage().size <= 8 * MIB
 
 
 def test_caches_that_share_a_directory_stay_near_the_limit_together(directory: Path) -> None:
-    caches = [BlobCache(directory, limit=8 * MIB) for _ in range(3)]
+    caches = [BlobStore(directory, limit=8 * MIB) for _ in range(3)]
     for number in range(150):
         keep(caches[number % 3], content(number, SMALL))
         assert caches[0].usage().size <= 8 * MIB + 3 * (8 * MIB // 20 + SMALL)
 
 
 def test_a_cache_at_its_limit_loses_nothing(directory: Path) -> None:
-    cache = BlobCache(directory, limit=10 * MIB)
+    cache = BlobStore(directory, limit=10 * MIB)
     kept = {keep(cache, content(number)) for number in range(10)}
     cache.make_room()
     assert digests(cache) == kept
 
 
 def test_a_cache_over_its_limit_goes_down_to_nine_tenths_of_it(directory: Path) -> None:
-    cache = BlobCache(directory, limit=10 * MIB)
+    cache = BlobStore(directory, limit=10 * MIB)
     kept = [keep(cache, content(number), used_at=1000 + number) for number in range(11)]
     assert digests(cache) == set(kept[2:])
 
 
 def test_a_twentieth_of_the_disk_is_left_free(disk: Callable[[int], Path]) -> None:
-    cache = BlobCache(disk(64 * MIB) / "cache", limit=1 << 40)
+    cache = BlobStore(disk(64 * MIB) / "cache", limit=1 << 40)
     fill(cache.directory.parent, 18 * MIB + 65536)
     kept = [keep(cache, content(number), used_at=1000 + number) for number in range(15)]
     assert digests(cache) == set(kept)  # the disk is asked at each 16 MiB
@@ -84,7 +84,7 @@ def test_a_twentieth_of_the_disk_is_left_free(disk: Callable[[int], Path]) -> No
     assert digests(cache) == set(kept[2:])
 
 
-def test_what_is_being_read_does_not_count_as_removed(cache: BlobCache) -> None:
+def test_what_is_being_read_does_not_count_as_removed(cache: BlobStore) -> None:
     kept = [keep(cache, content(number), used_at=1000 + number) for number in range(4)]
     fd = cache.open(kept[0])
     assert fd is not None
@@ -94,7 +94,7 @@ def test_what_is_being_read_does_not_count_as_removed(cache: BlobCache) -> None:
     os.close(fd)
 
 
-def test_what_goes_meanwhile_does_not_disturb_the_count(cache: BlobCache) -> None:
+def test_what_goes_meanwhile_does_not_disturb_the_count(cache: BlobStore) -> None:
     files = [cache.directory / "partial" / f"sha256-{number}-7" for number in range(3000)]
     for path in files:
         path.touch()
@@ -112,23 +112,23 @@ def test_what_goes_meanwhile_does_not_disturb_the_count(cache: BlobCache) -> Non
 
 
 def test_a_cache_is_not_looked_through_when_it_is_opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = keep(BlobCache(directory), content(1))
+    digest = keep(BlobStore(directory), content(1))
     looked_at: list[Path] = []
     lstat = Path.lstat
     monkeypatch.setattr(Path, "lstat", lambda path: looked_at.append(path) or lstat(path))
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     assert cache.read(digest) == content(1)
     assert cache.path(digest) not in looked_at
     assert cache.usage().blobs == 1
     assert cache.path(digest) in looked_at
 
 
-def test_a_map_whose_data_is_gone_is_removed_at_the_next_start(cache: BlobCache) -> None:
+def test_a_map_whose_data_is_gone_is_removed_at_the_next_start(cache: BlobStore) -> None:
     sparse = [cache.sparse("sha256:" + str(number) * 64, 100 * MIB) for number in range(2)]
     for blob in sparse:
         put_chunk(blob, content(1), 0)
         blob.close()
     gone, stays = sorted((cache.directory / "partial").glob("*.map"))
     gone.with_suffix("").unlink()
-    BlobCache(cache.directory)
+    BlobStore(cache.directory)
     assert leftovers(cache) == [stays.with_suffix("").name, stays.name]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from regfs.cache.sparse import SparseBlob
 from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.oci.manifest import digest_of
 from tests.cache.conftest import digests, keep, leftovers, put_chunk
 from tests.contents import MIB, content_of
@@ -37,18 +37,18 @@ def require_right(sparse: SparseBlob) -> None:
         assert buffer == CONTENT[start:end], f"chunk {chunk} is wrong"
 
 
-def test_what_is_there_survives(cache: BlobCache) -> None:
+def test_what_is_there_survives(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     for chunk in (0, 5, 11):
         put_chunk(sparse, CONTENT, chunk)
     sparse.close()
-    again = BlobCache(cache.directory).sparse(DIGEST, SIZE)
+    again = BlobStore(cache.directory).sparse(DIGEST, SIZE)
     assert marks(again) == {0, 5, 11}
     require_right(again)
     again.close()
 
 
-def test_the_first_missing_chunk_is_found(cache: BlobCache) -> None:
+def test_the_first_missing_chunk_is_found(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     for chunk in (0, 1, 3):
         put_chunk(sparse, CONTENT, chunk)
@@ -56,8 +56,8 @@ def test_the_first_missing_chunk_is_found(cache: BlobCache) -> None:
     sparse.close()
 
 
-def test_another_process_sees_a_chunk_at_once(cache: BlobCache) -> None:
-    one, other = cache.sparse(DIGEST, SIZE), BlobCache(cache.directory).sparse(DIGEST, SIZE)
+def test_another_process_sees_a_chunk_at_once(cache: BlobStore) -> None:
+    one, other = cache.sparse(DIGEST, SIZE), BlobStore(cache.directory).sparse(DIGEST, SIZE)
     put_chunk(one, CONTENT, 4)
     assert marks(other) == {4}
     require_right(other)
@@ -65,8 +65,8 @@ def test_another_process_sees_a_chunk_at_once(cache: BlobCache) -> None:
     other.close()
 
 
-def test_a_chunk_is_claimed_by_one_at_a_time(cache: BlobCache) -> None:
-    one, other = cache.sparse(DIGEST, SIZE), BlobCache(cache.directory).sparse(DIGEST, SIZE)
+def test_a_chunk_is_claimed_by_one_at_a_time(cache: BlobStore) -> None:
+    one, other = cache.sparse(DIGEST, SIZE), BlobStore(cache.directory).sparse(DIGEST, SIZE)
     assert one.claim(4)
     assert not other.claim(4)
     assert other.claim(5)
@@ -76,15 +76,15 @@ def test_a_chunk_is_claimed_by_one_at_a_time(cache: BlobCache) -> None:
     other.close()
 
 
-def test_a_claim_ends_with_its_files(cache: BlobCache) -> None:
-    one, other = cache.sparse(DIGEST, SIZE), BlobCache(cache.directory).sparse(DIGEST, SIZE)
+def test_a_claim_ends_with_its_files(cache: BlobStore) -> None:
+    one, other = cache.sparse(DIGEST, SIZE), BlobStore(cache.directory).sparse(DIGEST, SIZE)
     assert one.claim(4)
     one.close()
     assert other.claim(4)
     other.close()
 
 
-def test_a_whole_blob_joins_the_cache_and_leaves_nothing_behind(cache: BlobCache) -> None:
+def test_a_whole_blob_joins_the_cache_and_leaves_nothing_behind(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     for chunk in range(CHUNKS):
         put_chunk(sparse, CONTENT, chunk)
@@ -96,8 +96,8 @@ def test_a_whole_blob_joins_the_cache_and_leaves_nothing_behind(cache: BlobCache
     assert cache.path(DIGEST).stat().st_mode & 0o777 == 0o600
 
 
-def test_two_who_had_it_open_publish_it_once(cache: BlobCache) -> None:
-    one, other = cache.sparse(DIGEST, SIZE), BlobCache(cache.directory).sparse(DIGEST, SIZE)
+def test_two_who_had_it_open_publish_it_once(cache: BlobStore) -> None:
+    one, other = cache.sparse(DIGEST, SIZE), BlobStore(cache.directory).sparse(DIGEST, SIZE)
     for chunk in range(CHUNKS):
         put_chunk(one, CONTENT, chunk)
     one.publish()
@@ -108,7 +108,7 @@ def test_two_who_had_it_open_publish_it_once(cache: BlobCache) -> None:
         sparse.close()
 
 
-def test_a_map_that_a_kill_left_of_published_data_is_not_believed(cache: BlobCache) -> None:
+def test_a_map_that_a_kill_left_of_published_data_is_not_believed(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     for chunk in range(CHUNKS):
         put_chunk(sparse, CONTENT, chunk)
@@ -122,7 +122,7 @@ def test_a_map_that_a_kill_left_of_published_data_is_not_believed(cache: BlobCac
     again.close()
 
 
-def test_a_small_map_that_a_kill_left_is_not_believed_either(cache: BlobCache) -> None:
+def test_a_small_map_that_a_kill_left_is_not_believed_either(cache: BlobStore) -> None:
     content = content_of(2 * MIB + 5, seed=3)
     digest = digest_of(content)
     sparse = cache.sparse(digest, len(content))
@@ -135,7 +135,7 @@ def test_a_small_map_that_a_kill_left_is_not_believed_either(cache: BlobCache) -
     again.close()
 
 
-def test_data_whose_map_a_kill_took_is_not_cut_short_under_its_reader(cache: BlobCache) -> None:
+def test_data_whose_map_a_kill_took_is_not_cut_short_under_its_reader(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     put_chunk(sparse, CONTENT, 3)
     next((cache.directory / "partial").glob("*.map")).unlink()
@@ -148,7 +148,7 @@ def test_data_whose_map_a_kill_took_is_not_cut_short_under_its_reader(cache: Blo
 
 
 @pytest.mark.parametrize("form", [b"", b"x", b"another version".ljust(100), bytes(32 + CHUNKS)])
-def test_a_map_of_another_form_is_not_believed(cache: BlobCache, form: bytes) -> None:
+def test_a_map_of_another_form_is_not_believed(cache: BlobStore, form: bytes) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     put_chunk(sparse, CONTENT, 3)
     sparse.close()
@@ -160,7 +160,7 @@ def test_a_map_of_another_form_is_not_believed(cache: BlobCache, form: bytes) ->
     again.close()
 
 
-def test_a_map_cut_short_is_whole_again_with_its_chunks_missing(cache: BlobCache) -> None:
+def test_a_map_cut_short_is_whole_again_with_its_chunks_missing(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     for chunk in (1, 10):
         put_chunk(sparse, CONTENT, chunk)
@@ -172,7 +172,7 @@ def test_a_map_cut_short_is_whole_again_with_its_chunks_missing(cache: BlobCache
     again.close()
 
 
-def test_chunks_whose_bytes_a_power_cut_took_are_missing(cache: BlobCache) -> None:
+def test_chunks_whose_bytes_a_power_cut_took_are_missing(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     for chunk in (2, 4, 11):
         put_chunk(sparse, CONTENT, chunk)
@@ -185,7 +185,7 @@ def test_chunks_whose_bytes_a_power_cut_took_are_missing(cache: BlobCache) -> No
     again.close()
 
 
-def test_bytes_that_were_cut_off_are_an_error_and_no_endless_wait(cache: BlobCache) -> None:
+def test_bytes_that_were_cut_off_are_an_error_and_no_endless_wait(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     put_chunk(sparse, CONTENT, 11)
     os.ftruncate(sparse.fd, 100)
@@ -194,8 +194,8 @@ def test_bytes_that_were_cut_off_are_an_error_and_no_endless_wait(cache: BlobCac
     sparse.close()
 
 
-def test_what_is_discarded_is_gone_for_all_who_have_it_open(cache: BlobCache) -> None:
-    one, other = cache.sparse(DIGEST, SIZE), BlobCache(cache.directory).sparse(DIGEST, SIZE)
+def test_what_is_discarded_is_gone_for_all_who_have_it_open(cache: BlobStore) -> None:
+    one, other = cache.sparse(DIGEST, SIZE), BlobStore(cache.directory).sparse(DIGEST, SIZE)
     put_chunk(one, CONTENT, 4)
     one.discard()
     assert marks(other) == set()
@@ -206,7 +206,7 @@ def test_what_is_discarded_is_gone_for_all_who_have_it_open(cache: BlobCache) ->
     other.close()
 
 
-def test_discarding_leaves_what_somebody_began_anew(cache: BlobCache) -> None:
+def test_discarding_leaves_what_somebody_began_anew(cache: BlobStore) -> None:
     one, other = cache.sparse(DIGEST, SIZE), cache.sparse(DIGEST, SIZE)
     one.discard()
     fresh = cache.sparse(DIGEST, SIZE)
@@ -218,7 +218,7 @@ def test_discarding_leaves_what_somebody_began_anew(cache: BlobCache) -> None:
         sparse.close()
 
 
-def test_one_digest_in_two_sizes_is_two_files(cache: BlobCache) -> None:
+def test_one_digest_in_two_sizes_is_two_files(cache: BlobStore) -> None:
     one, other = cache.sparse(DIGEST, SIZE), cache.sparse(DIGEST, SIZE + 1)
     put_chunk(one, CONTENT, 4)
     assert marks(other) == set()
@@ -240,7 +240,7 @@ def test_one_digest_in_two_sizes_is_two_files(cache: BlobCache) -> None:
 )
 def test_marks_are_those_of_a_set(steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        cache = BlobCache(Path(directory) / "cache")
+        cache = BlobStore(Path(directory) / "cache")
         sparse, model = cache.sparse(DIGEST, SIZE), set[int]()
         for verb, chunk in steps:
             if verb == "put":
@@ -254,7 +254,7 @@ def test_marks_are_those_of_a_set(steps: list[tuple[str, int]]) -> None:
                 cache.make_room(0)  # it is open
             else:
                 sparse.close()
-                sparse = BlobCache(cache.directory).sparse(DIGEST, SIZE)
+                sparse = BlobStore(cache.directory).sparse(DIGEST, SIZE)
             assert marks(sparse) == model
             assert sparse.arrived() == len(model)
             assert sparse.missing(0, CHUNKS - 1) == min(set(range(CHUNKS)) - model, default=None)
@@ -267,7 +267,7 @@ def test_marks_are_those_of_a_set(steps: list[tuple[str, int]]) -> None:
 def test_every_size_has_as_many_chunks_as_it_needs(size: int, data: st.DataObject) -> None:
     chunk = data.draw(st.integers(0, -(-size // CHUNK_BYTES) - 1))
     with tempfile.TemporaryDirectory() as directory:
-        sparse = BlobCache(Path(directory) / "cache").sparse(DIGEST, size)
+        sparse = BlobStore(Path(directory) / "cache").sparse(DIGEST, size)
         content = CONTENT[:size].ljust(size, b"\1")
         put_chunk(sparse, content, chunk)
         assert marks(sparse) == {chunk}
@@ -277,7 +277,7 @@ def test_every_size_has_as_many_chunks_as_it_needs(size: int, data: st.DataObjec
         sparse.close()
 
 
-def test_a_blob_kept_meanwhile_is_not_lost_to_its_partial_files(cache: BlobCache) -> None:
+def test_a_blob_kept_meanwhile_is_not_lost_to_its_partial_files(cache: BlobStore) -> None:
     sparse = cache.sparse(DIGEST, SIZE)
     keep(cache, CONTENT)
     for chunk in range(CHUNKS):

@@ -14,7 +14,7 @@ from typing import Any
 
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.storage import CHUNK_BYTES
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.metadata.names import NameStore
 from regfs.oci.manifest import Descriptor
 from regfs.registry.http.registry import HttpRegistry
@@ -38,7 +38,7 @@ def read_all(
 ) -> None:
     """Read blobs one after the other; tell the digest of what was read of each."""
     remote = HttpRegistry(host, True, PooledTransport())
-    fetcher = Fetcher(BlobCache(directory), remote.source)
+    fetcher = Fetcher(BlobStore(directory), remote.source)
     got = {}
     for blob in blobs:
         reader = fetcher.open(repository, blob)
@@ -52,7 +52,7 @@ def do_everything(directory: Path, host: str, repository: str, blobs: Sequence[D
     """Read, evict, remove, keep and remember at random, until it is killed."""
     random = Random(seed)
     remote = HttpRegistry(host, True, PooledTransport())
-    cache = BlobCache(directory)
+    cache = BlobStore(directory)
     fetcher = Fetcher(cache, remote.source)
     names = NameStore(directory, host)
     while True:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import requests
 
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from tests.registries import Registry
 from tests.scenarios.foreign import TITLE, Document, Foreign
 from tests.scenarios.views import Mounted, present, run
@@ -69,7 +69,7 @@ def whole_cache(view: Mounted) -> None:
 
     :raises AssertionError: when one was not
     """
-    assert list(BlobCache(view.cache).check()) == []
+    assert list(BlobStore(view.cache).check()) == []
 
 
 def push_pending(view: Mounted) -> None:

@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
@@ -30,7 +30,7 @@ from requests.exceptions import ChunkedEncodingError as TransferGarbled
 from requests.exceptions import ConnectionError as ConnectionFailed
 from requests.exceptions import SSLError, Timeout
 from requests.utils import super_len
-from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning, NewConnectionError
 from urllib3.exceptions import HTTPError as Interrupted
 
 from regfs.observe.exchange import Exchange, Observer
@@ -144,17 +144,23 @@ def location_of(response: Response) -> str:
 
 
 def read_into(response: Response, buffer: memoryview) -> int:
-    """Read the next bytes of a streamed body into *buffer*; returns how many, 0 at the end.
+    """Read the next bytes of a streamed body into *buffer*; returns how many, fewer only at the end.
+
+    They come from the socket straight into *buffer*: urllib3 would copy each byte three times on its way.
 
     :raises Timeout: when none came in time
     :raises ConnectionFailed: when the connection was cut
     """
+    answer = cast("http.client.HTTPResponse", response.raw._original_response)
     try:
-        return int(response.raw.readinto(buffer) or 0)
-    except (ReadTimeoutError, TimeoutError):
+        count: int = answer.readinto(buffer)
+    except TimeoutError:
         raise Timeout(f"no bytes from {response.url.partition('?')[0]} in time") from None
-    except (Interrupted, OSError) as error:
+    except (http.client.HTTPException, OSError) as error:
         raise TransferCut(f"the transfer was cut ({type(error).__name__})") from None
+    if answer.isclosed():  # at the end of the body
+        response.raw.release_conn()
+    return count
 
 
 def status_of(error: HTTPError) -> int:

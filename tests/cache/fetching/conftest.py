@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from regfs.cache.fetcher import Fetcher, Reader
-from regfs.cache.store import BlobCache
+from regfs.cache.store import BlobStore
 from regfs.oci.manifest import Descriptor, digest_of
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
@@ -69,7 +69,7 @@ class Reading:
     """A fetcher with a cache of its own, on one lying registry."""
 
     fetcher: Fetcher
-    cache: BlobCache
+    cache: BlobStore
     registry: Lying
 
     def open(self, descriptor: Descriptor | None = None) -> Reader:
@@ -106,7 +106,7 @@ def reading(tmp_path: Path) -> Iterator[Callable[..., Reading]]:
         content: bytes, *faults: Fault | None, always: Fault | None = None, strict: bool = False, timeout: float = 0.5
     ) -> Reading:
         registry = Lying(content, list(faults), always)
-        cache = BlobCache(tmp_path / "cache")
+        cache = BlobStore(tmp_path / "cache")
         remote = HttpRegistry(registry.server.host, True, PooledTransport(timeout=timeout))
         fetcher = Fetcher(cache, remote.source, strict)
         made.append((fetcher, remote, registry.server))
