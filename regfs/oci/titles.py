@@ -51,8 +51,8 @@ def title_path(title: str | None) -> Path | None:
     """Return a title as a path; None when it is not a harmless relative one."""
     if not title or len(title) > _TITLE_CHARACTERS:
         return None
-    path = () if title.startswith("/") else tuple(part for part in title.split("/") if part not in ("", "."))
-    if not path or len(path) > _TITLE_COMPONENTS:
+    path = tuple(title.split("/"))
+    if len(path) > _TITLE_COMPONENTS:
         return None
     if path[0] == OCI or is_digest(path[0]) or not all(map(_is_harmless, path)):
         return None

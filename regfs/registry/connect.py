@@ -167,9 +167,9 @@ def explain(error: Exception, host: str, logins: str = "") -> str:
 
 
 def _refused(error: Unauthenticated, host: str, logins: str) -> str:
-    said = f" ({error.reason})" if error.reason else ""
+    said = f"it says: {error.reason}" if error.reason else ""
     advice = f"log in with docker, podman or skopeo login {host}, or give --username"
-    return "; ".join(part for part in (f"{host} refuses the login{said}", advice, logins) if part)
+    return "; ".join(part for part in (f"{host} refuses the login", advice, said, logins) if part)
 
 
 def _connection_problem(text: str, host: str) -> str:
