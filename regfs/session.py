@@ -61,6 +61,7 @@ class Options:
     :param ttl: seconds that what is known of the registry's names is fresh
     :param cache_size: bytes; None is half of what is free
     :param strict: verify every blob whole before any byte of it is served
+    :param whole: whether a registry that is named as a whole has to let the user in
     :param platform: of multi-platform aliases, the one to show, as ``os-arch[-variant]``
     """
 
@@ -74,6 +75,7 @@ class Options:
     state_dir: Path = field(default_factory=default_state_dir)
     strict: bool = False
     platform: str | None = None
+    whole: bool = True
 
 
 class Graph:
@@ -144,7 +146,8 @@ class Graph:
         from regfs.tree.tree import Tree
 
         options = self._options
-        require_root(options.reference, self.catalog)
+        if options.whole:
+            require_root(options.reference, self.catalog, self.remote, options.connection.logins)
         repository, tag = options.reference.repository, options.reference.alias
         return Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
 
@@ -202,19 +205,21 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def require_root(reference: Reference, catalog: Catalog) -> None:
+def require_root(reference: Reference, catalog: Catalog, registry: Registry, logins: Callable[[str, str], str]) -> None:
     """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
     """
     repository, alias = reference.repository, reference.alias
-    if repository is None:
-        return
     try:
+        if repository is None:
+            registry.check()
+            return
         if alias is not None and catalog.manifest(repository, alias) is None:
             raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
-        if alias is None and catalog.aliases(repository) is None:
+        if alias is None and catalog.aliases(repository) is None and not catalog.has_namespace(repository):
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RegistryError, InvalidManifest) as error:
-        raise Unusable(explain(error, reference.host)) from None
-    catalog.visited(repository)
+        raise Unusable(explain(error, reference.host, logins(reference.host, repository or ""))) from None
+    if alias is not None or catalog.aliases(repository) is not None:
+        catalog.visited(repository)

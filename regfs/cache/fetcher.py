@@ -81,6 +81,8 @@ class Fetcher:
             if download is not None and download.hold():
                 return DownloadReader(download, self._activity)
             fd = self._cache.open(blob.digest, blob.size)
+            if fd is None:
+                fd = self._embedded(blob)
             if fd is not None:
                 return WholeReader(fd, blob.size, self._activity)
             storage = StorageFallback.open(partial(self._cache.sparse, blob.digest, blob.size), blob.digest, blob.size)
@@ -89,6 +91,14 @@ class Fetcher:
                 storage.close()
                 return WholeReader(fd, blob.size, self._activity)
             return DownloadReader(self._download(repository, storage), self._activity)
+
+    def _embedded(self, blob: Descriptor) -> int | None:
+        """A descriptor of the cache's file of a blob whose manifest has its bytes; None when it has not."""
+        content = blob.data()
+        if content is None:
+            return None
+        self._cache.add(blob.digest, content)
+        return self._cache.open(blob.digest, blob.size)
 
     def _download(self, repository: str, storage: StorageFallback) -> Download:
         """Begin a download, which is held once; forget those that nobody holds. Called under the lock."""

@@ -16,7 +16,16 @@ from typing import Any, NoReturn
 import click
 
 from regfs.cli.ending import fail, leave, warn
-from regfs.cli.parameters import JSON, PLATFORM, AliasType, ReferenceType, connecting, graph_options, progress_bar
+from regfs.cli.parameters import (
+    JSON,
+    PLATFORM,
+    AliasType,
+    ReferenceType,
+    connecting,
+    graph_options,
+    logins_of,
+    progress_bar,
+)
 from regfs.fs.errnos import told
 from regfs.library import artifacts
 from regfs.library import get as pulling
@@ -25,7 +34,7 @@ from regfs.library.artifacts import File, NothingThere, NotPossible
 from regfs.library.listing import Item, listing
 from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import Reference
-from regfs.registry.api import InsecureLogin, RegistryError, TimedOut, Unauthenticated, Unreachable
+from regfs.registry.api import Denied, InsecureLogin, RegistryError, TimedOut, Unauthenticated, Unreachable
 from regfs.registry.connect import explain
 from regfs.session import Graph, Options, Unusable
 
@@ -38,12 +47,12 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
     """The registry that a reference is in; what goes wrong with it is one line, and status 1."""
     host = Reference(reference.host, reference.scheme)
     try:
-        with Graph(Options(**graph_options(host, given))) as graph:
+        with Graph(Options(whole=reference.repository is None, **graph_options(host, given))) as graph:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)
-    except (Unreachable, TimedOut, Unauthenticated, InsecureLogin) as error:
-        _fail(explain(error, reference.host))
+    except (Unreachable, TimedOut, Unauthenticated, Denied, InsecureLogin) as error:
+        _fail(explain(error, reference.host, logins_of(reference)))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
     except (OSError, RegistryError, InvalidManifest) as error:

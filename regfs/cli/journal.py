@@ -81,7 +81,7 @@ def _host(item: Pending) -> str:
 def _push_all(host: str, items: list[Pending], given: dict[str, Any]) -> bool:
     """Push the files of one registry, each for itself; returns whether all were pushed."""
     try:
-        with Graph(Options(**graph_options(parse_reference(host), given))) as graph:
+        with Graph(Options(whole=False, **graph_options(parse_reference(host), given))) as graph:
             return not sum(not _push(graph, item) for item in items)
     except Unusable as error:
         for item in items:

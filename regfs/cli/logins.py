@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,9 @@ import click
 from regfs.cli.ending import fail
 from regfs.cli.parameters import ReferenceType, connecting, connection_to, password_given
 from regfs.oci.reference import Reference
+from regfs.registry.api import RegistryError
 from regfs.registry.config import credentials
-from regfs.registry.connect import CannotConnect, connect
+from regfs.registry.connect import CannotConnect, connect, explain
 from regfs.registry.credential import Credential
 
 
@@ -28,8 +30,11 @@ def login(reference: Reference, **given: Any) -> None:
     credential = Credential(username, password_given())
     connection = replace(connection_to(reference, {**given, "username": None}), credential=lambda *_: credential)
     try:
-        connect(reference, connection).close()
+        with closing(connect(reference, connection)) as registry:
+            registry.check()
         click.echo(f"kept in {credentials.store(os.environ, reference.host, credential)}")
+    except RegistryError as error:
+        fail(explain(error, reference.host))
     except (CannotConnect, credentials.CredentialsUnusable) as error:
         fail(error)
 

@@ -181,14 +181,14 @@ def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
         timeout=given["timeout"],
         retries=given["retries"],
         credential=_credential(reference, given["username"]),
-        mirrors=(*given["mirror"], *mirrors.configured(os.environ, reference.host)),
+        mirrors=(*map(mirrors.Mirror, given["mirror"]), *mirrors.configured(os.environ, reference.host)),
+        logins=credentials.Credentials(_without_password()).describe,
     )
 
 
 def _credential(reference: Reference, username: str | None) -> Callable[[str, str], Credential | None]:
-    environment = {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
     given = None if username is None else Credential(username, password_given())
-    kept = credentials.Credentials(environment)
+    kept = credentials.Credentials(_without_password())
 
     def credential(host: str, repository: str) -> Credential | None:
         if given is not None and host == reference.host:
@@ -196,6 +196,15 @@ def _credential(reference: Reference, username: str | None) -> Callable[[str, st
         return kept.find(host, repository)
 
     return credential
+
+
+def _without_password() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
+
+
+def logins_of(reference: Reference) -> str:
+    """Where a login for a reference was looked for, and what was there."""
+    return credentials.Credentials(_without_password()).describe(reference.host, reference.repository or "")
 
 
 def password_given() -> str:

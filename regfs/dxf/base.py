@@ -13,8 +13,11 @@ from urllib.parse import urljoin
 from regfs.dxf.errors import documented
 from regfs.exceptions import DXFAuthInsecureError, DXFUnexpectedStatusCodeError
 from regfs.registry.http import wire
+from regfs.registry.http.answers import release
 from regfs.registry.http.auth import basic, parse_challenges, scopes_for, token_in, token_url
-from regfs.registry.http.transport import UNAUTHORIZED, Response, Sessions, check_status, release, rewind
+from regfs.registry.http.transport import UNAUTHORIZED, Response, Sessions, check_status, rewind
+
+_USER_AGENT = "Docker-Client/19.03.2 (linux)"
 
 Base = TypeVar("Base", bound="DXFBase")
 Auth = Callable[["DXFBase", Response], None]
@@ -109,7 +112,7 @@ class DXFBase:
         actions: list[str] | None = None,
         response: Response | None = None,
         authorization: str | None = None,
-        user_agent: str = "Docker-Client/19.03.2 (linux)",
+        user_agent: str = _USER_AGENT,
     ) -> str | None:
         """Authenticate with a user name and password, an authorization header, or as the anonymous user.
 
@@ -132,6 +135,22 @@ class DXFBase:
             raise DXFUnexpectedStatusCodeError(response.status_code, UNAUTHORIZED)
         if self._insecure:
             raise DXFAuthInsecureError
+        return self._answered(response, username, password, actions, authorization, user_agent)
+
+    def _authenticate_plainly(self, response: Response, username: str | None, password: str | None) -> None:
+        """Authenticate over plain HTTP, for a host that nobody else can listen to."""
+        self._answered(response, username, password, None, None, _USER_AGENT)
+
+    def _answered(
+        self,
+        response: Response,
+        username: str | None,
+        password: str | None,
+        actions: list[str] | None,
+        authorization: str | None,
+        user_agent: str,
+    ) -> str | None:
+        """Answer the challenge of a 401; returns the token where that is what it asks for."""
         headers = {"User-Agent": user_agent}
         if username is not None and password is not None:
             headers["Authorization"] = basic(username, password)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from typing import TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from regfs.dxf.base import Auth, DXFBase
 from regfs.dxf.bodies import ReportingFile, VerifiedChunks, body_of
@@ -25,6 +26,7 @@ from regfs.oci import manifest as manifests
 from regfs.oci.reference import is_digest
 from regfs.registry.http import wire
 from regfs.registry.http.transport import CREATED, NOT_FOUND, HTTPError, Response, status_of
+from regfs.registry.hub import full_name
 
 __all__ = ["DXF", "DXFBase", "hash_bytes", "hash_file"]
 
@@ -79,7 +81,7 @@ class DXF(DXFBase):
     ) -> None:
         super().__init__(host, auth, insecure, auth_host, tlsverify, timeout)
         self._repo = repo
-        self._repo_path = wire.full_name(self._host, repo)
+        self._repo_path = full_name(self._host, repo)
 
     @classmethod
     def from_base(cls: type[Repository], base: DXFBase, repo: str) -> Repository:
@@ -119,7 +121,7 @@ class DXF(DXFBase):
         if check_exists and self._has_blob(digest):
             return digest
         started = wire.start_upload(self._base_request, self._repo_path)
-        url = wire.upload_url(started, digest, self._scheme)
+        url = self._upload_url(started, digest)
         if filename is None:
             self._base_request("put", url, data=body_of(digest, () if data is None else data, progress))
         else:
@@ -135,6 +137,13 @@ class DXF(DXFBase):
                 raise
             return False
         return True
+
+    def _upload_url(self, started: Response, digest: str) -> str:
+        """Where to PUT the content of a started upload: its Location and the digest, as python-dxf writes them."""
+        location = urlsplit(urljoin(started.url, started.headers["Location"]))
+        query = [(name, value) for name, value in parse_qsl(location.query, True) if name != "digest"]
+        query.append(("digest", digest))
+        return urlunsplit((self._scheme, location.netloc, location.path, urlencode(query), ""))
 
     def pull_blob(
         self, digest: str, size: bool = False, chunk_size: int | None = None
@@ -167,7 +176,7 @@ class DXF(DXFBase):
         :returns: its digest
         :raises DXFMountFailed: when the registry starts an upload instead
         """
-        source = wire.full_name(self._host, repo)
+        source = full_name(self._host, repo)
         response = wire.mount_blob(self._base_request, self._repo_path, source, digest)
         if response.status_code != CREATED:
             raise DXFMountFailed

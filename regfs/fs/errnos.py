@@ -64,13 +64,9 @@ def errors_as_errno(verb: str, path: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        number = errno_of(error)
-        if number not in _ORDINARY:
-            log.error("%s %s: %s", verb, path, told(error), extra={"errno": number})  # noqa: TRY400 - one line for a person
-        raise OSError(number, told(error)) from None
     except Exception as error:
         number = errno_of(error)
-        known = isinstance(error, tuple(kind for kind, _ in _BY_TYPE))
-        log.error("%s %s: %s", verb, path, told(error), exc_info=not known, extra={"errno": number})  # noqa: TRY400 - a trace only for a defect
+        known = isinstance(error, (OSError, *(kind for kind, _ in _BY_TYPE)))
+        if not known or number not in _ORDINARY:
+            log.error("%s %s: %s", verb, path, told(error), exc_info=not known, extra={"errno": number})  # noqa: TRY400 - a trace only for a defect
         raise OSError(number, told(error)) from None

@@ -45,14 +45,19 @@ class File:
         return "/".join(self.path)
 
 
-def manifest_of(graph: Graph, reference: Reference) -> Manifest | Index:
+def manifest_of(graph: Graph, reference: Reference, *, mirrored: bool = False) -> Manifest | Index:
     """What an alias, or a digest, stands for at this moment.
 
+    :param mirrored: whether a mirror may answer; not who is about to change it
     :raises NothingThere: when the registry does not have it
     """
     repository, alias = _named(reference)
-    ask = graph.catalog.manifest if is_digest(alias) else graph.catalog.current
-    found = ask(repository, alias)
+    catalog = graph.catalog
+    found = (
+        catalog.manifest(repository, alias)
+        if is_digest(alias)
+        else catalog.current(repository, alias, mirrored=mirrored)
+    )
     if found is None:
         raise NothingThere(f"{reference}: there is no such alias; to see which there are: regfs ls {_above(reference)}")
     return found
@@ -80,7 +85,7 @@ def artifact(graph: Graph, reference: Reference, platform: str | None = None) ->
     :raises NothingThere: when the registry does not have it
     """
     repository, alias = _named(reference)
-    top = graph.tree.artifact(repository, alias, manifest_of(graph, reference))
+    top = graph.tree.artifact(repository, alias, manifest_of(graph, reference, mirrored=True))
     platforms = top.platforms()
     if platform is None or not platforms:
         return top

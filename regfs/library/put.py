@@ -127,6 +127,7 @@ def push(graph: Graph, reference: Reference, files: Mapping[Path, str], progress
     """
     require_alias(reference)
     repository, alias = reference.repository or "", reference.alias or ""
+    graph.remote.expect_push(repository)
     old = editable(f"{repository}:{alias}", graph.catalog.current(repository, alias))
     present = files_of(old) if old is not None else Files()
     _require_room(reference, present, files)

@@ -123,6 +123,10 @@ class Catalog:
                 raise
             return None
 
+    def has_namespace(self, name: str) -> bool:
+        """Whether *name* may be a part of the names of repositories: one is below it, or no catalog tells."""
+        return not self.has_catalog or any(other.startswith(f"{name}/") for other in self.repositories())
+
     @property
     def has_catalog(self) -> bool:
         """Whether the registry tells which repositories it has."""
@@ -140,7 +144,7 @@ class Catalog:
     def _answers_for(self, name: str) -> bool:
         """Whether the registry shows the aliases of a repository. Many deny what is not there, as if it were secret."""
         try:
-            return self.aliases(name) is not None
+            return bool(self.aliases(name))  # some answer with no tags for any name
         except (Denied, Unauthenticated):
             return False
 
@@ -156,10 +160,20 @@ class Catalog:
         """The aliases of a repository; None when the registry does not know it."""
 
         def ask(_: object) -> frozenset[str] | None:
-            names = self._remote.tags(repository)
+            try:
+                names = self._remote.tags(repository)
+            except Unsupported:
+                return frozenset()
             return None if names is None else frozenset(filter(is_alias, names))
 
         return self._remembered(("aliases", repository), ask)
+
+    def has_tag(self, repository: str, tag: str) -> bool:
+        """Whether there is a tag; where no tag at all is listed, as some registries list none, its manifest tells."""
+        listed = self.aliases(repository)
+        if listed is None:
+            return False
+        return tag in listed or (not listed and self.manifest(repository, tag) is not None)
 
     def manifest(self, repository: str, reference: str) -> Manifest | Index | None:
         """What an alias or digest stands for; None when the repository does not have it.
@@ -182,14 +196,15 @@ class Catalog:
 
         return ask
 
-    def current(self, repository: str, alias: str) -> Manifest | Index | None:
+    def current(self, repository: str, alias: str, *, mirrored: bool = False) -> Manifest | Index | None:
         """What an alias stands for at this moment: always asked, never stale.
 
+        :param mirrored: whether a mirror may answer; not who is about to change it
         :raises: as :meth:`manifest`, and when the registry cannot be reached
         """
         with self._lock:
             answer = self._answers.get(("alias", repository, alias))
-        digest = self._asking(repository, alias, mirrored=False)(None if answer is None else answer.value)
+        digest = self._asking(repository, alias, mirrored)(None if answer is None else answer.value)
         self._remember(("alias", repository, alias), digest)
         return None if digest is None else self._by_digest(repository, digest)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -22,17 +22,21 @@ from regfs.oci.manifest import (
     BLOB_MEDIA_TYPE,
     CREATED,
     EMPTY_DESCRIPTOR,
+    MODEL_PATH,
     OCI_MANIFEST,
     TITLE,
     Descriptor,
     Index,
     Manifest,
     descriptor,
+    layers_key,
     load,
 )
+from regfs.oci.titles import title_path
 
 Path = tuple[str, ...]
 _OF_THE_BYTES = frozenset({"urls", "data"})  # fields that say where the bytes are, or are the bytes
+_NOTES_ON_BYTES = frozenset({"io.deis.oras.content.digest"})  # annotations that describe the bytes
 
 
 class Refused(OSError):
@@ -64,7 +68,7 @@ def editable(name: str, manifest: Manifest | Index | None) -> Manifest | None:
     if isinstance(manifest, Index):
         raise Refused(errno.EROFS, f"{name} is multi-platform; its files cannot be changed")
     if manifest is not None and not manifest.writable:
-        raise Refused(errno.EROFS, f"{name} is a signed schema 1 manifest; it cannot be changed")
+        raise Refused(errno.EROFS, f"{name} is of a kind that cannot be changed")
     return manifest
 
 
@@ -80,8 +84,11 @@ def edited(
     remove: set[Descriptor] = set()
     add: dict[Descriptor, Descriptor | None] = {}
     whole: set[Descriptor] = set()
+    titled = _by_title(old, changes)
     for path, change in changes.items():
         place = present.get(path)
+        # The first layer of a title has it; others of the same title would come up when that one goes.
+        remove.update(layer for layer in titled.get(path, ()) if layer != place)
         if change is None:
             remove.update([place] if place is not None else [])
             continue
@@ -98,6 +105,16 @@ def edited(
     return edit_layers(content, frozenset(remove), add, frozenset(whole))
 
 
+def _by_title(old: Manifest | None, paths: Collection[Path]) -> Mapping[Path, list[Descriptor]]:
+    """Every layer that has one of *paths* as its title."""
+    found: dict[Path, list[Descriptor]] = {}
+    for layer in old.layers if old is not None else ():
+        path = title_path(layer.title)
+        if path is not None and path in paths:
+            found.setdefault(path, []).append(layer)
+    return found
+
+
 def _with_bytes(change: NewBytes, place: Descriptor | None, name: str) -> Descriptor:
     """The layer *place*, or a new one for a file *name*, with other bytes.
 
@@ -106,20 +123,22 @@ def _with_bytes(change: NewBytes, place: Descriptor | None, name: str) -> Descri
     created = {CREATED: change.created}
     if place is None:
         return Descriptor(change.digest, change.size, media_type(name), created)
-    unknown = place.unknown
+    unknown, annotations = place.unknown, place.annotations
     if change.digest != place.digest:
         unknown = {field: value for field, value in unknown.items() if field not in _OF_THE_BYTES}
+        annotations = {name: value for name, value in annotations.items() if name not in _NOTES_ON_BYTES}
     kind = media_type(name) if place.media_type == BLOB_MEDIA_TYPE else place.media_type
-    annotations = {**place.annotations, **created}
-    return replace(place, digest=change.digest, size=change.size, media_type=kind, annotations=annotations,
-                   unknown=unknown)  # fmt: skip
+    return replace(place, digest=change.digest, size=change.size, media_type=kind,
+                   annotations={**annotations, **created}, unknown=unknown)  # fmt: skip
 
 
 def _titled(layer: Descriptor, path: Path) -> Descriptor:
     """The layer at *path*; a blob that goes by its digest has no title."""
-    if path != (layer.digest,):
-        return replace(layer, annotations={**layer.annotations, TITLE: "/".join(path)})
-    return replace(layer, annotations={name: value for name, value in layer.annotations.items() if name != TITLE})
+    if path == (layer.digest,):
+        kept = {name: value for name, value in layer.annotations.items() if name not in (TITLE, MODEL_PATH)}
+        return replace(layer, annotations=kept)
+    names = (TITLE, MODEL_PATH) if MODEL_PATH in layer.annotations else (TITLE,)
+    return replace(layer, annotations={**layer.annotations, **dict.fromkeys(names, "/".join(path))})
 
 
 def edit_layers(
@@ -138,7 +157,8 @@ def edit_layers(
     :raises InvalidManifest: when *content* is not an editable manifest
     """
     document = load(content)
-    old = document.get("layers")
+    key = layers_key(document)
+    old = document.get(key)
     if old is not None and not isinstance(old, list):
         raise InvalidManifest("its layers are not a list")
     replacements: dict[Descriptor, Descriptor] = {}
@@ -157,7 +177,7 @@ def edit_layers(
         elif known is None or known not in remove:
             layers.append(item)
     layers += [layer.to_json() for layer in (*replacements.values(), *last)]
-    return _dump({**document, "layers": layers})
+    return _dump({**document, key: layers})
 
 
 def _renewed(item: dict[str, Any], layer: Descriptor) -> dict[str, Any]:

@@ -9,6 +9,7 @@ version 2, schemas 1 and 2.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -20,14 +21,16 @@ from regfs.oci.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"  # of image specification 1.1-rc2, "Artifact Manifest"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST, OCI_ARTIFACT})
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 SIGNED = frozenset({SCHEMA1, SCHEMA1_SIGNED})
 ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, SCHEMA1_SIGNED, SCHEMA1))
+ACCEPT_ALL = f"{ACCEPT}, {OCI_ARTIFACT}"
 
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"
@@ -36,6 +39,12 @@ BLOB_MEDIA_TYPE = "application/octet-stream"
 ARTIFACT_TYPE = "application/vnd.regfs.files.v1"
 TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
+MODEL_PATH = "org.cncf.model.filepath"  # a title by the ModelPack specification
+_LAYERS = (  # how media types of blobs begin that an index has in the place of manifests
+    "application/vnd.buildkit.cacheconfig.",
+    "application/vnd.docker.image.rootfs.diff.",
+    "application/vnd.oci.image.layer.",
+)
 
 MAX_BYTES = 4 * 1024 * 1024  # the limit of docker-registry 2.8.2, measured: one byte more is refused
 _MAX_SIZE = 2**63 - 1
@@ -95,7 +104,27 @@ class Descriptor:
     @property
     def title(self) -> str | None:
         """The file name that the publisher gave the content."""
-        return self.annotations.get(TITLE)
+        return self.annotations.get(TITLE) or self.annotations.get(MODEL_PATH)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where else the content is (image specification 1.1, "Properties")."""
+        urls = self.unknown.get("urls")
+        return tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
+
+    def data(self) -> bytes | None:
+        """The content, where the descriptor itself has it (image specification 1.1, "Embedded Content").
+
+        None also where it is not what size and digest say.
+        """
+        data = self.unknown.get("data")
+        if not isinstance(data, str):
+            return None
+        try:
+            content = base64.b64decode(data, validate=True)
+        except ValueError:
+            return None
+        return content if len(content) == self.size and digest_of(content, self.digest) == self.digest else None
 
     def to_json(self) -> dict[str, Any]:
         """The descriptor as a manifest holds it."""
@@ -211,12 +240,19 @@ def parse(content: bytes, content_type: str | None = None, digest: str | None = 
     artifact_type = _string(document.get("artifactType"))
     if media_type in INDEXES:
         entries = descriptors(document.get("manifests"))
+        if entries and all(entry.media_type.startswith(_LAYERS) for entry in entries):  # a build cache
+            return Manifest(got, media_type, content, entries, None, annotations, artifact_type, writable=False)
         return Index(got, media_type, content, entries, annotations, artifact_type)
     if media_type not in MANIFESTS:
         raise UnsupportedManifest(media_type)
     config = descriptor(document.get("config"))
-    layers = descriptors(document.get("layers"))
+    layers = descriptors(document.get(layers_key(document)))
     return Manifest(got, media_type, content, layers, config, annotations, artifact_type)
+
+
+def layers_key(document: Mapping[str, Any]) -> str:
+    """The field of a manifest that lists its blobs: ``blobs`` in the artifact manifests of 1.1-rc2."""
+    return "blobs" if document.get("mediaType") == OCI_ARTIFACT and "blobs" in document else "layers"
 
 
 def descriptors(value: object) -> tuple[Descriptor, ...]:

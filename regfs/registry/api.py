@@ -146,8 +146,11 @@ class Registry(Protocol):
         :raises DigestMismatch: when the registry says that it got other bytes, more than once
         """
 
-    def delete_manifest(self, repository: str, digest: str) -> None:
-        """Delete a manifest, and with it every tag that it has; what is not there counts as deleted."""
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Delete a manifest, and with it every tag that it has; returns False when the registry says it is not there.
+
+        Some that delete nothing say so, too: then only a look tells.
+        """
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Delete a tag and nothing else (distribution specification 1.1, "Deleting tags").
@@ -156,7 +159,7 @@ class Registry(Protocol):
         """
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the repository has a blob."""
+        """Whether the repository has a blob; who asks is about to push."""
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Size in bytes of a blob; None when the repository does not have it.
@@ -166,6 +169,9 @@ class Registry(Protocol):
 
     def source(self, repository: str, digest: str) -> Source:
         """Where the bytes of a blob come from. Makes no request."""
+
+    def expect_push(self, repository: str) -> None:
+        """Ask for the right to push from now on, also where something is only looked at. Makes no request."""
 
     def push_blob(self, repository: str, content: Content | bytes, digest: str) -> None:
         """Upload *content* as the blob *digest*; nothing half is left visible.

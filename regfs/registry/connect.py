@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regfs.observe.exchange import Observer
 from regfs.oci.reference import Reference
+from regfs.registry import mirrored
 from regfs.registry.api import (
+    Denied,
     InsecureLogin,
     Registry,
     RegistryError,
@@ -18,16 +20,15 @@ from regfs.registry.api import (
     Unreachable,
     UntrustedHost,
 )
+from regfs.registry.config.mirrors import Mirror
 from regfs.registry.credential import Credential
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.tls import Certificates, CertificateUnusable
 from regfs.registry.http.transport import PooledTransport
-from regfs.registry.mirrored import MirroredRegistry
+from regfs.registry.hub import registry_host
 from regfs.registry.offline import OfflineRegistry
 
 log = logging.getLogger(__name__)
-
-_DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
 
 class CannotConnect(Exception):
@@ -45,6 +46,7 @@ class Connection:
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be at a repository of a host
     :param observer: told of every request, to mirrors as well
+    :param logins: says where a login of a repository of a host was looked for, and what was there
     :param mirrors: registries that may have the same content, asked first when something is read
     """
 
@@ -54,37 +56,48 @@ class Connection:
     timeout: float = 30.0
     retries: int = 3
     credential: Callable[[str, str], Credential | None] = lambda host, repository: None
-    mirrors: tuple[Reference, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
     observer: Observer = lambda exchange: None
+    logins: Callable[[str, str], str] = lambda host, repository: ""
 
 
 def connect(reference: Reference, connection: Connection) -> Registry:
-    """A registry that answered and let the user in.
+    """A registry that answered, whatever it did: what a repository answers is what counts.
 
     Without a scheme, a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
 
     :raises CannotConnect: when none did
     """
     if connection.offline:
-        return OfflineRegistry(_DOCKER_HUB.get(reference.host, reference.host))
+        return OfflineRegistry(registry_host(reference.host))
     if not connection.certificates.verify:
         log.warning("certificates are not verified: whoever is in the network can be %s, and be told its password",
                     reference.host)  # fmt: skip
     mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
     failure: CannotConnect | None = None
+    away: Registry | None = None  # where its mirrors may have what it has
     for insecure in _schemes(reference, connection.insecure):
         origin = _http(reference, connection, insecure)
-        registry = MirroredRegistry(origin, mirrors) if mirrors else origin
+        registry = mirrored.MirroredRegistry(origin, mirrors) if mirrors else origin
         try:
             registry.check()
-        except RegistryError as error:
-            registry.close()
+        except (Unreachable, TimedOut) as error:
             problem = CannotConnect(explain(error, reference.host))
             if not isinstance(error, Unreachable) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+                registry.close()
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
+            if mirrors and away is None:
+                away = registry
+            else:
+                registry.close()
+        except RegistryError as error:  # it answers; what a repository answers counts
+            log.debug("%s: the ping is refused: %s", reference.host, error)
+            return registry
         else:
             return registry
+    if away is not None:
+        return away
     raise failure or CannotConnect(f"{reference.host} cannot be reached")
 
 
@@ -98,10 +111,14 @@ def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
         yield from (False, True)
 
 
-def _mirror(reference: Reference, connection: Connection) -> HttpRegistry:
+def _mirror(mirror: Mirror, connection: Connection) -> mirrored.Mirror:
     """A mirror. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
+    reference = mirror.reference
     insecure = reference.scheme == "http" or (reference.scheme is None and reference.is_loopback)
-    return _http(reference, connection, insecure)
+    authorities = (*connection.certificates.authorities, *mirror.authorities)
+    certificates = replace(connection.certificates, authorities=authorities)
+    registry = _http(reference, replace(connection, certificates=certificates), insecure)
+    return mirrored.Mirror(registry, mirror.below, mirror.path)
 
 
 def _http(reference: Reference, connection: Connection, insecure: bool) -> HttpRegistry:
@@ -116,13 +133,17 @@ def _http(reference: Reference, connection: Connection, insecure: bool) -> HttpR
         retries=connection.retries,
         credential=lambda repository: connection.credential(host, repository),
         may_send_credentials=not insecure or reference.is_loopback,
+        plain=insecure,
         observer=connection.observer,
     )
-    return HttpRegistry(_DOCKER_HUB.get(host, host), insecure, transport)
+    return HttpRegistry(registry_host(host), insecure, transport)
 
 
-def explain(error: Exception, host: str) -> str:
-    """One line that says what is wrong with *host* and what to do."""
+def explain(error: Exception, host: str, logins: str = "") -> str:
+    """One line that says what is wrong with *host* and what to do.
+
+    :param logins: where a login was looked for, and what was there
+    """
     text = str(error)
     if isinstance(error, UntrustedHost) and "CERTIFICATE_VERIFY_FAILED" in text:
         return f"{host}: its TLS certificate cannot be verified; name the CA that signed it with --ca-file"
@@ -137,10 +158,18 @@ def explain(error: Exception, host: str) -> str:
     if isinstance(error, InsecureLogin):
         return f"{host} asks for a login over plain HTTP, where a password could be read; use HTTPS"
     if isinstance(error, Unauthenticated):
-        return f"{host} refuses the login; log in with docker, podman or skopeo login {host}, or give --username"
+        return _refused(error, host, logins)
+    if isinstance(error, Denied):
+        return "; ".join(part for part in (text, logins) if part)
     if isinstance(error, RegistryError):
         return text
     return f"{host}: {type(error).__name__}: {text}"
+
+
+def _refused(error: Unauthenticated, host: str, logins: str) -> str:
+    said = f"it says: {error.reason}" if error.reason else ""
+    advice = f"log in with docker, podman or skopeo login {host}, or give --username"
+    return "; ".join(part for part in (f"{host} refuses the login", advice, said, logins) if part)
 
 
 def _connection_problem(text: str, host: str) -> str:

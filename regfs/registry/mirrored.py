@@ -19,24 +19,38 @@ from regfs.registry.api import (
     Source,
     UploadAhead,
 )
+from regfs.registry.hub import full_name
 
 _REST_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
 
-class _Mirror:
-    """A registry that may have the same content, and is left alone for a while when it failed, or lied."""
+class Mirror:
+    """A registry that may have the same content, and is left alone for a while when it failed, or lied.
 
-    def __init__(self, registry: Registry) -> None:
+    :param registry: the registry
+    :param below: what of the names it has: those below this namespace, without it; empty is all
+    :param path: what stands before those names in its own
+    """
+
+    def __init__(self, registry: Registry, below: str = "", path: str = "") -> None:
         self.registry = registry
+        self._below = below
+        self._path = path
         self._rests_until = 0.0  # time.monotonic()
 
-    @property
-    def is_awake(self) -> bool:
-        return monotonic() >= self._rests_until
+    def name(self, repository: str) -> str | None:
+        """What the mirror calls a repository; None when it does not have it, or is left alone."""
+        if monotonic() < self._rests_until:
+            return None
+        if self._below and repository != self._below and not repository.startswith(f"{self._below}/"):
+            return None
+        rest = repository[len(self._below) :].strip("/")
+        return "/".join(part for part in (self._path, rest) if part)
 
     def rest(self) -> None:
+        """Leave it alone for a while."""
         log.info("the mirror %s is left alone for %d seconds", self.registry.host, _REST_SECONDS)
         self._rests_until = monotonic() + _REST_SECONDS
 
@@ -48,13 +62,15 @@ class MirroredRegistry:
     :param mirrors: registries that may have the same content, in the order that they are asked; they need not answer
     """
 
-    def __init__(self, origin: Registry, mirrors: Sequence[Registry]) -> None:
+    def __init__(self, origin: Registry, mirrors: Sequence[Mirror]) -> None:
         self.host = origin.host
         self._origin = origin
-        self._mirrors = [_Mirror(mirror) for mirror in mirrors]
+        self._mirrors = mirrors
 
-    def _awake(self) -> list[_Mirror]:
-        return [mirror for mirror in self._mirrors if mirror.is_awake]
+    def _named(self, repository: str) -> list[tuple[Mirror, str]]:
+        """The mirrors that may have a repository, each with what it calls that."""
+        full = full_name(self.host, repository)
+        return [(mirror, name) for mirror in self._mirrors if (name := mirror.name(full)) is not None]
 
     def check(self) -> None:
         """Make sure that the registry itself lets the user in."""
@@ -78,9 +94,9 @@ class MirroredRegistry:
         self, repository: str, reference: str, known: str | None = None, *, mirrored: bool = True
     ) -> Manifest | Index | NotModified | None:
         """The manifest of a tag or digest, from the first mirror that has it, else from the registry itself."""
-        for mirror in self._awake() if mirrored else ():
+        for mirror, name in self._named(repository) if mirrored else ():
             try:
-                answer = mirror.registry.manifest(repository, reference, known)
+                answer = mirror.registry.manifest(name, reference, known)
             except (RegistryError, InvalidManifest):
                 mirror.rest()
             else:
@@ -92,9 +108,9 @@ class MirroredRegistry:
         """Give a manifest to a tag of the registry itself."""
         return self._origin.put_manifest(repository, reference, content, media_type)
 
-    def delete_manifest(self, repository: str, digest: str) -> None:
+    def delete_manifest(self, repository: str, digest: str) -> bool:
         """Delete a manifest of the registry itself."""
-        self._origin.delete_manifest(repository, digest)
+        return self._origin.delete_manifest(repository, digest)
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Delete a tag of the registry itself."""
@@ -110,8 +126,12 @@ class MirroredRegistry:
 
     def source(self, repository: str, digest: str) -> MirroredSource:
         """Where the bytes of a blob come from."""
-        mirrors = [(mirror, mirror.registry.source(repository, digest)) for mirror in self._awake()]
+        mirrors = [(mirror, mirror.registry.source(name, digest)) for mirror, name in self._named(repository)]
         return MirroredSource(mirrors, self._origin.source(repository, digest))
+
+    def expect_push(self, repository: str) -> None:
+        """Ask the registry itself for the right to push from now on."""
+        self._origin.expect_push(repository)
 
     def push_blob(self, repository: str, content: Content | bytes, digest: str) -> None:
         """Upload a blob to the registry itself."""
@@ -129,7 +149,7 @@ class MirroredRegistry:
 class MirroredSource:
     """The content of one blob, from the first mirror that has it, else from the registry itself."""
 
-    def __init__(self, mirrors: Sequence[tuple[_Mirror, Source]], origin: Source) -> None:
+    def __init__(self, mirrors: Sequence[tuple[Mirror, Source]], origin: Source) -> None:
         self._mirrors = list(mirrors)
         self._origin = origin
 
@@ -145,7 +165,7 @@ class MirroredSource:
                     self._leave(mirror)
                 raise
 
-    def _first(self, opened: ExitStack, start: int, end: int, size: int) -> tuple[_Mirror | None, Body]:
+    def _first(self, opened: ExitStack, start: int, end: int, size: int) -> tuple[Mirror | None, Body]:
         for mirror, source in list(self._mirrors):
             try:
                 return mirror, opened.enter_context(source.open(start, end, size))
@@ -153,7 +173,7 @@ class MirroredSource:
                 self._leave(mirror, rest=not isinstance(error, NotFound))  # a mirror need not have everything
         return None, opened.enter_context(self._origin.open(start, end, size))
 
-    def _leave(self, mirror: _Mirror, rest: bool = True) -> None:
+    def _leave(self, mirror: Mirror, rest: bool = True) -> None:
         self._mirrors = [(other, source) for other, source in self._mirrors if other is not mirror]
         if rest:
             mirror.rest()

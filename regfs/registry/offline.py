@@ -64,6 +64,9 @@ class OfflineRegistry:
         """A source that fails when it is opened."""
         return _Nowhere()
 
+    def expect_push(self, repository: str) -> None:
+        """Do nothing: nobody is asked for a right."""
+
     def push_blob(self, repository: str, content: Content | bytes, digest: str) -> NoReturn:
         """Fail."""
         _refuse()

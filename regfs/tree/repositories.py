@@ -32,7 +32,7 @@ class Repository(Namespace):
         return None  # what is not listed is a tag, and the tags are known
 
     def _tag(self, name: str) -> Node | None:
-        if not is_alias(name) or name not in self._tags():
+        if not is_alias(name) or not self.context.catalog.has_tag(self.name, name):
             return None
         return Tag(self.context, (*self.path, name), TagName(self.name, name))
 

@@ -24,7 +24,7 @@ from regfs.tree.tags import Tag
 class Tree:
     """What a mount shows: a registry, one repository, or one tag.
 
-    :param repository: the one that is shown; None for all
+    :param repository: the one that is shown, or a namespace; None for all
     :param tag: the one of it that is shown, or a digest
     :param platform: of multi-platform tags that have it, only this one is shown, as ``os-arch[-variant]``
     """
@@ -48,7 +48,7 @@ class Tree:
             files=self.files,
             started_ns=time.time_ns() // 10**9 * 10**9,
             platform=platform,
-            is_one_repository=repository is not None and tag is None,
+            is_one_repository=repository is not None and tag is None and catalog.aliases(repository) is not None,
             repository=Repository,
         )
         self._root = self._rooted(repository, tag)
@@ -56,6 +56,8 @@ class Tree:
     def _rooted(self, repository: str | None, tag: str | None) -> Node:
         if repository is None:
             return Namespace(self._context, (), "")
+        if tag is None and not self._context.is_one_repository:
+            return Namespace(self._context, (), repository)
         if tag is None:
             return Repository(self._context, (), repository)
         return Tag(self._context, (), TagName(repository, tag, is_digest(tag)))

@@ -141,7 +141,7 @@ class BlobPusher:
         if self._known.is_doubted(digest):
             return False
         homes = self._known.homes(digest)
-        if repository in homes or self._registry.blob_size(repository, digest) is not None:
+        if repository in homes or self._registry.has_blob(repository, digest):
             return True
         return any(self._registry.mount_blob(repository, home, digest) for home in sorted(homes)[:_HOMES_TRIED])
 

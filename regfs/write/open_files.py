@@ -94,9 +94,7 @@ class Writings:
             return None
         try:
             return self._tree.target(parts)
-        except OSError as error:
-            if error.errno is None:  # the registry's
-                raise
+        except OSError:
             return None
 
     def stage(self, parts: Path, target: Target, base: Node | None) -> Writing:

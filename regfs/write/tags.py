@@ -109,7 +109,8 @@ class TagEditor:
         :raises RegistryError: when the registry refuses
         """
         with self._turns.of((repository, tag)):
-            self._put_as_it_is(repository, tag, manifest)
+            if not self._has(repository, tag, manifest.digest):  # some registries refuse to put what is there already
+                self._put_as_it_is(repository, tag, manifest)
 
     def _put_as_it_is(self, repository: str, tag: str, manifest: Manifest | Index) -> None:
         if isinstance(manifest, Manifest) and not manifest.writable:  # signed: the registry knows it by another digest

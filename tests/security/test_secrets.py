@@ -37,7 +37,7 @@ def guarded(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Registry]:
 
 
 @pytest.mark.logs(
-    r"^open /r1/v1/file: (403|500) ",
+    r"^open /r1/v1/file: \S+ answers (403|500) ",
     STALE,
     A_MOMENT_AGO,
     NOT_PUSHED,

@@ -10,6 +10,7 @@ import binascii
 import json
 import logging
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from regfs.registry.credential import Credential
+from regfs.registry.hub import HUB, is_hub
 from regfs.util.xdg import config_home, home
 
 log = logging.getLogger(__name__)
 
 _HELPER_SECONDS = 30
 _IDENTITY_TOKEN = "<token>"  # noqa: S105 - the user name by which a helper says that its secret is a refresh token
-_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+_INLINE = "DOCKER_AUTH_CONFIG"
+_SCHEME = re.compile(r"^https?://", re.IGNORECASE)
+_VERSION = re.compile(r"/v[12]$")
+_NO_LOGIN = re.compile(r"not (be )?found|no credentials", re.IGNORECASE)  # how helpers say that they have none
 
 
 class CredentialsUnusable(Exception):
@@ -43,20 +48,66 @@ class Credentials:
         self._warned: set[str] = set()
 
     def find(self, host: str, repository: str = "") -> Credential | None:
-        """The credential for *repository* at *host*, from the first of the files that has one.
+        """The credential for *repository* at *host*, from the first place that has one.
 
-        In a file a ``credHelpers`` program goes before the ``auths``, the most specific of them first, and
-        ``credsStore`` comes last.
+        In a place a ``credHelpers`` program goes before ``credsStore``, and that before the ``auths``, as in docker.
         """
+        for document in self._documents():
+            for found in self._in_document(document, host, repository):
+                if found is not None:
+                    return found
+        return None
+
+    def describe(self, host: str, repository: str = "") -> str:
+        """Where a login was looked for, and what was there, for who was refused."""
+        places = []
+        for path in files(self._environment):
+            if not path.exists():
+                continue
+            has = "has none"
+            with suppress(CredentialsUnusable):
+                document = _load(path)
+                has = "has one" if any(self._in_document(document, host, repository)) else "has none"
+            places.append(f"{path} {has}")
+        if self._environment.get(_INLINE):
+            places.insert(0, f"{_INLINE} is set")
+        return (
+            f"logins for {host}: {', '.join(places)}" if places else f"no file has logins, as none is there for {host}"
+        )
+
+    def _documents(self) -> Iterator[Mapping[str, Any]]:
+        inline = self._environment.get(_INLINE)
+        if inline:
+            try:
+                document = json.loads(inline)
+            except (ValueError, RecursionError):
+                document = None
+            if isinstance(document, dict):
+                yield document
+            else:
+                self._warn(f"{_INLINE} is not a credentials file")
         for path in files(self._environment):
             try:
-                found = _in_document(_load(path), self._environment, host, repository)
+                yield _load(path)
             except CredentialsUnusable as error:
                 self._warn(str(error))
-                continue
-            if found is not None:
-                return found
-        return None
+
+    def _in_document(self, document: Mapping[str, Any], host: str, repository: str) -> Iterator[Credential | None]:
+        helpers, auths = _by_name(document, "credHelpers"), _by_name(document, "auths")
+        names = list(_names(host, repository))
+        programs = [(helpers[name], key) for name in names if isinstance(helpers.get(name), str)
+                    for key in _server_keys(name)]  # fmt: skip
+        store = document.get("credsStore")
+        if isinstance(store, str) and store:
+            programs += [(store, key) for key in _server_keys(host)]
+        for program, key in programs:
+            try:
+                yield _from_helper(program, self._environment, key)
+            except CredentialsUnusable as error:
+                self._warn(str(error))
+        for name in names:
+            if isinstance(auths.get(name), dict):
+                yield _from_entry(auths[name])
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
@@ -101,35 +152,40 @@ def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _in_document(
-    document: Mapping[str, Any], environment: Mapping[str, str], host: str, repository: str
-) -> Credential | None:
-    helpers, auths = _section(document, "credHelpers"), _section(document, "auths")
-    for key in _keys(host, repository):
-        if isinstance(helpers.get(key), str):
-            return _from_helper(helpers[key], environment, key)
-        if isinstance(auths.get(key), dict) and auths[key]:
-            return _from_entry(auths[key])
-    store = document.get("credsStore")
-    if isinstance(store, str) and store:
-        return _from_helper(store, environment, _store_key(host))
-    return None
+def _by_name(document: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """The entries of a section by the names that their keys mean; a key that is that name itself goes first."""
+    entries = _section(document, section)
+    named: dict[str, Any] = {}
+    for key, value in entries.items():
+        if value:
+            named.setdefault(_name_of(key), value)
+    return {**named, **{key: value for key, value in entries.items() if key == _name_of(key) and value}}
 
 
-def _keys(host: str, repository: str) -> Iterator[str]:
-    """The keys that may hold the credential, the most specific first (containers-auth.json(5), "auths")."""
-    parts = [host, *(repository.split("/") if repository else ())]
+def _name_of(key: str) -> str:
+    """What a key names: a host, or a namespace of one. In the wild it has a scheme, a version, a slash at its end."""
+    name = _SCHEME.sub("", key).rstrip("/")
+    name = _VERSION.sub("", name)
+    host, slash, below = name.partition("/")
+    return f"{HUB if is_hub(host) else host.lower()}{slash}{below}"
+
+
+def _names(host: str, repository: str) -> Iterator[str]:
+    """What may hold the credential, the most specific first (containers-auth.json(5), "auths")."""
+    parts = [HUB if is_hub(host) else host.lower(), *(repository.split("/") if repository else ())]
     for length in range(len(parts), 0, -1):
         yield "/".join(parts[:length])
-    yield f"https://{host}"
-    yield f"https://{host}/v1/"
-    yield f"https://{host}/v2/"
-    if host in _DOCKER_HUB:
-        yield from (_DOCKER_HUB_KEY, "docker.io")
+
+
+def _server_keys(name: str) -> Iterator[str]:
+    """What a helper is asked for: most know a host, some an address."""
+    yield _store_key(name)
+    if not is_hub(name):
+        yield f"https://{name}"
 
 
 def _store_key(host: str) -> str:
-    return _DOCKER_HUB_KEY if host in _DOCKER_HUB else host
+    return _DOCKER_HUB_KEY if is_hub(host) else host
 
 
 def _from_entry(entry: Mapping[str, Any]) -> Credential | None:
@@ -139,13 +195,16 @@ def _from_entry(entry: Mapping[str, Any]) -> Credential | None:
         username, password = entry["username"], entry["password"]
     if isinstance(token, str) and token:
         return _sendable(Credential(username, "", refresh_token=token))
+    registry_token = entry.get("registrytoken")
+    if isinstance(registry_token, str) and registry_token:
+        return _sendable(Credential(username, "", registry_token=registry_token))
     return _sendable(Credential(username, password)) if username else None
 
 
 def _sendable(credential: Credential) -> Credential | None:
     """A credential that can be written in bytes: half a surrogate pair, which JSON can escape, cannot."""
     try:
-        (credential.username + credential.password + credential.refresh_token).encode()
+        (credential.username + credential.password + credential.refresh_token + credential.registry_token).encode()
     except UnicodeEncodeError:
         return None
     return credential
@@ -194,7 +253,7 @@ def _helped(name: str, verb: str, environment: Mapping[str, str], text: str) -> 
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise CredentialsUnusable(f"{program} cannot be run ({type(error).__name__}); is it installed?") from None
     if done.returncode:
-        reason = "credentials not found" if "not found" in done.stdout else f"status {done.returncode}"
+        reason = "credentials not found" if _NO_LOGIN.search(done.stdout) else f"status {done.returncode}"
         raise CredentialsUnusable(f"{program} {verb}: {reason}")
     return done.stdout
 
@@ -231,7 +290,7 @@ def erase(environment: Mapping[str, str], host: str) -> list[str]:
                 _helped(helper, "erase", environment, _store_key(host))
                 places.append(f"docker-credential-{helper}")
         auths = dict(_section(document, "auths"))
-        gone = [key for key in (host, _store_key(host)) if auths.pop(key, None) is not None]
+        gone = [key for key in list(auths) if _name_of(key) == next(_names(host, "")) and auths.pop(key) is not None]
         if gone:
             _write(path, {**document, "auths": auths})
             places.append(os.fspath(path))

@@ -8,16 +8,20 @@ Sources: RFC 9110 section 11.6.1 (WWW-Authenticate); Docker distribution, "Token
 from __future__ import annotations
 
 import base64
+import logging
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from regfs.registry.api import InsecureLogin, Unauthenticated
+from regfs.oci.reference import is_loopback
+from regfs.registry.api import Denied, InsecureLogin, Invalid, NotFound, Unauthenticated, Unsupported
 from regfs.registry.credential import Credential
 from regfs.util.single_flight import SingleFlight
+
+log = logging.getLogger(__name__)
 
 CATALOG_SCOPE = "registry:catalog:*"
 _PART = re.compile(r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:\s*(=)\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?""")
@@ -103,14 +107,28 @@ def _lifetime(document: object) -> float:
 class Access:
     """What a request needs to be allowed to do: one key, one token.
 
-    :param repository: the repository that it is about; empty for the catalog
-    :param push: whether it changes something
+    :param repository: the repository that it is about, as the registry calls it; empty for none
+    :param push: whether it changes something, or belongs to a push
     :param source: the repository that a blob is mounted from
+    :param delete: whether it deletes something
+    :param catalog: whether it lists repositories
     """
 
     repository: str = ""
     push: bool = False
     source: str = ""
+    delete: bool = False
+    catalog: bool = False
+
+    def scopes(self) -> list[str]:
+        """The scopes that a token needs for it, whatever a challenge names; none for what concerns no repository."""
+        if self.catalog:
+            return [CATALOG_SCOPE]
+        if not self.repository:
+            return []
+        actions = ["pull", *(["push"] if self.push else []), *(["delete"] if self.delete else [])]
+        own = f"repository:{self.repository}:{','.join(actions)}"
+        return [f"repository:{self.source}:pull", own] if self.source else [own]
 
 
 @dataclass(frozen=True)
@@ -121,14 +139,11 @@ class _Held:
 
 
 def _form(bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential) -> dict[str, str]:
-    """What is posted to exchange an identity token ("Token Authentication Specification: OAuth 2")."""
-    return {
-        "grant_type": "refresh_token",
-        "service": bearer.get("service", ""),
-        "client_id": "regfs",
-        "scope": " ".join(scopes),
-        "refresh_token": credential.refresh_token,
-    }
+    """What is posted for a token ("Token Authentication Specification: OAuth 2")."""
+    form = {"service": bearer.get("service", ""), "client_id": "regfs", "scope": " ".join(scopes)}
+    if credential.refresh_token:
+        return {**form, "grant_type": "refresh_token", "refresh_token": credential.refresh_token}
+    return {**form, "grant_type": "password", "username": credential.username, "password": credential.password}
 
 
 class Authorizer:
@@ -137,6 +152,7 @@ class Authorizer:
     :param ask: fetches a token document (decoded JSON) from a URL with headers, by POST when there is a form
     :param credential: who to be for a repository; None is anonymous
     :param may_send: whether credentials may travel on this connection (HTTPS, or loopback)
+    :param plain: whether this is plain HTTP, whose token server may be so, too
     """
 
     def __init__(
@@ -144,10 +160,12 @@ class Authorizer:
         ask: Callable[[str, Mapping[str, str], Mapping[str, str] | None], object],
         credential: Callable[[str], Credential | None],
         may_send: bool,
+        plain: bool = False,
     ) -> None:
         self._ask = ask
         self._credential = credential
         self._may_send = may_send
+        self._plain = plain
         self._lock = threading.Lock()
         self._held: dict[Access, _Held] = {}
         self._renewals: SingleFlight[Access, str] = SingleFlight()
@@ -188,6 +206,8 @@ class Authorizer:
         credential = self._credential(access.repository)
         if credential is not None and not self._may_send:
             raise InsecureLogin
+        if credential is not None and credential.registry_token:
+            return self._hold(access, _Held(f"Bearer {credential.registry_token}", float("inf")))
         if "bearer" in challenges:
             return self._token(access, challenges["bearer"], credential)
         if "basic" not in challenges or credential is None or credential.refresh_token:
@@ -195,17 +215,36 @@ class Authorizer:
         return self._hold(access, _Held(basic(credential.username, credential.password), float("inf")))
 
     def _token(self, access: Access, bearer: Mapping[str, str], credential: Credential | None) -> str:
-        scopes = scopes_for(bearer, access.repository or None, None)
-        if credential is not None and credential.refresh_token:
-            document = self._ask(
-                token_url({"realm": bearer.get("realm", "")}, ()), {}, _form(bearer, scopes, credential)
-            )
-        else:
-            headers = {"Authorization": basic(credential.username, credential.password)} if credential else {}
-            document = self._ask(token_url(bearer, scopes), headers, None)
+        try:
+            document = self._document(bearer, access.scopes(), credential)
+        except (Denied, Invalid, Unauthenticated):
+            if not access.delete:
+                raise
+            document = self._document(bearer, replace(access, delete=False).scopes(), credential)
         lifetime = _lifetime(document)
         expires = time.monotonic() + lifetime - min(_MARGIN, lifetime / 5)
         return self._hold(access, _Held(f"Bearer {token_in(document)}", expires, bearer))
+
+    def _document(self, bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential | None) -> object:
+        """What the token server answers."""
+        if credential is None:
+            return self._ask(self._url(bearer, scopes, None), {}, None)
+        if not credential.refresh_token:
+            headers = {"Authorization": basic(credential.username, credential.password)}
+            try:
+                return self._ask(self._url(bearer, scopes, credential), headers, None)
+            except (NotFound, Unsupported):
+                log.debug("a token server takes no GET; it is asked by POST")
+        realm = {"realm": bearer.get("realm", "")}
+        return self._ask(self._url(realm, (), credential), {}, _form(bearer, scopes, credential))
+
+    def _url(self, bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential | None) -> str:
+        """Where to ask: over plain HTTP only what a plain registry names, and no credential that others could read."""
+        url = token_url(bearer, scopes)
+        realm = urlsplit(bearer.get("realm", ""))
+        if self._plain and realm.scheme.lower() == "http" and (credential is None or is_loopback(realm.netloc)):
+            return "http" + url.removeprefix("https")
+        return url
 
     def _hold(self, access: Access, held: _Held) -> str:
         with self._lock:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from regfs.registry.api import Untrustworthy
+from regfs.registry.api import Denied, Unauthenticated, Untrustworthy
+from regfs.registry.http.answers import location_of, origin_of
 from regfs.registry.http.auth import Access
-from regfs.registry.http.errors import error_of, translated
-from regfs.registry.http.transport import PooledTransport, Response, location_of
-from regfs.registry.http.wire import full_name
+from regfs.registry.http.errors import translated
+from regfs.registry.http.refusals import error_of
+from regfs.registry.http.transport import PooledTransport, Response
+from regfs.registry.hub import full_name
+
+_READING = ("get", "head")
 
 
 class Client:
@@ -19,15 +23,18 @@ class Client:
     :param repository: its name; empty for what concerns no repository
     :param insecure: plain HTTP
     :param transport: sends them
+    :param pushes: whether they belong to a push, those that only look included
     """
 
-    def __init__(self, host: str, repository: str, *, insecure: bool, transport: PooledTransport) -> None:
+    def __init__(
+        self, host: str, repository: str, *, insecure: bool, transport: PooledTransport, pushes: bool = False
+    ) -> None:
         self.host = host
         self.repository = full_name(host, repository) if repository else ""
         self.scheme = "http" if insecure else "https"
         self.base_url = f"{self.scheme}://{host}/v2/"
-        self._access = repository
         self._insecure = insecure
+        self._pushes = pushes
         self._transport = transport
 
     def request(self, method: str, path: str, **options: Any) -> Response:
@@ -37,17 +44,42 @@ class Client:
         :raises RegistryError: when there is no such answer
         """
         url = urljoin(self.base_url, path)
-        push = method.lower() not in ("get", "head")
-        options.setdefault("access", Access(self._access, push))
-        target = urlsplit(url)
-        if target.netloc != self.host:
-            options["access"] = None  # an upload's Location may lead elsewhere; credentials do not go along
-        if target.scheme == "http" and not self._insecure:
-            if target.netloc != self.host:
-                raise Untrustworthy(f"{self.host} leads from HTTPS to plain HTTP")
-            url = target._replace(scheme="https").geturl()  # a registry behind a proxy does not know that it is HTTPS
+        url = self._secured(url)
+        access: Access | None = options.pop("access", None) or self._access(method)
+        if not self.is_home(url):
+            access = None  # an upload's Location may lead elsewhere; credentials do not go along
         options.setdefault("allow_redirects", True)
-        return self.send(method, url, **options)
+        try:
+            return self.send(method, url, access=access, **options)
+        except (Denied, Unauthenticated):
+            if access is None or not access.push or method.lower() not in _READING:
+                raise
+        self._transport.pushed.discard(self.repository)  # who may not push may still look
+        return self.send(method, url, access=Access(self.repository), **options)
+
+    def _access(self, method: str) -> Access:
+        """What a request of a method needs to be allowed to do; in the course of a push also when it only looks."""
+        method = method.lower()
+        push = self._pushes or self.repository in self._transport.pushed or method not in _READING
+        return Access(self.repository, push, delete=method == "delete")
+
+    def _secured(self, url: str) -> str:
+        """*url*, over HTTPS where it leads to this registry: one behind a proxy does not know that it is HTTPS.
+
+        :raises Untrustworthy: when it leads from HTTPS to plain HTTP elsewhere
+        """
+        target = urlsplit(url)
+        if target.scheme.lower() != "http" or self._insecure:
+            return url
+        with translated():
+            if origin_of(f"https://{target.netloc}")[1:] == origin_of(self.base_url)[1:]:
+                return target._replace(scheme="https").geturl()
+        raise Untrustworthy(f"{self.host} leads from HTTPS to plain HTTP")
+
+    def is_home(self, url: str) -> bool:
+        """Whether an address is of this registry: its credentials go there, and nowhere else."""
+        with translated():
+            return origin_of(url) == origin_of(self.base_url)
 
     def send(self, method: str, url: str, *, errors: bool = True, **options: Any) -> Response:
         """Send a request to an address, wherever that is.

@@ -12,6 +12,7 @@ import ssl
 from contextlib import suppress
 from time import monotonic
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests import Response
@@ -26,6 +27,7 @@ _CONNECTIONS = 16  # per host, for all threads of a mount
 _RETRY_AFTER_MAX = 20  # seconds; a registry that asks for more has failed
 _PATIENCE = 10  # times the timeout that a whole answer may take, unless it is a range of a blob
 _LEAST = 1024  # bytes that have to come in the time of the timeout; less is a registry that hangs
+EXACT_TARGET = "Regfs-Exact-Target"  # a header that is not sent
 ERROR_BYTES = 1 << 16  # an error's body says why; docker-registry's are of some hundred bytes
 
 
@@ -80,11 +82,23 @@ class _TLSConnection(HTTPSConnection):
     response_class = _Answer
 
 
-class _PlainPool(HTTPConnectionPool):
+class _Exact:
+    """Asks for a target as it is written where a header says so: urllib3 would write its escapes in capitals."""
+
+    def _make_request(self, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        headers = kwargs.get("headers")
+        if headers and EXACT_TARGET in headers:
+            kwargs["headers"] = headers = headers.copy()
+            exact = headers.pop(EXACT_TARGET)
+            url = exact if url.startswith("/") else urljoin(url, exact)
+        return super()._make_request(conn, method, url, *args, **kwargs)  # type: ignore[misc]
+
+
+class _PlainPool(_Exact, HTTPConnectionPool):
     ConnectionCls = _PlainConnection
 
 
-class _TLSPool(HTTPSConnectionPool):
+class _TLSPool(_Exact, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from regfs.registry.api import Untrustworthy
+from regfs.registry.api import Invalid, Unsupported, Untrustworthy
 from regfs.registry.http.client import Client
-from regfs.registry.http.errors import error_of, translated
+from regfs.registry.http.errors import translated
+from regfs.registry.http.refusals import error_of
 from regfs.registry.http.transport import Response, read_into
 from regfs.registry.http.wire import blob_path
 
@@ -51,6 +52,7 @@ class BlobSource:
         self._client = client
         self.digest = digest
         self._target: str | None = None
+        self._heeds_ranges = True  # as far as is known
         self._url = urljoin(client.base_url, blob_path(client.repository, digest))
 
     @contextmanager
@@ -62,7 +64,7 @@ class BlobSource:
         :raises Untrustworthy: when the answer is of another range or of another size
         :raises RegistryError: when the registry refused
         """
-        response = self._get(start, end)
+        response = self._get(start, end, size)
         try:
             if response.status_code == _PARTIAL:
                 yield AnswerBody(response, start, self._last(response, start, end, size) + 1)
@@ -72,8 +74,19 @@ class BlobSource:
         finally:
             response.close()
 
-    def _get(self, start: int, end: int) -> Response:
-        headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+    def _get(self, start: int, end: int, size: int) -> Response:
+        headers = {"Accept-Encoding": "identity"}
+        if (start, end) != (0, size) and self._heeds_ranges:
+            headers["Range"] = f"bytes={start}-{end - 1}"
+        try:
+            return self._answer(headers)
+        except (Invalid, Unsupported):
+            if "Range" not in headers:
+                raise
+        self._heeds_ranges = False  # some answer any range with 400, 416 or 501: without one the blob is there
+        return self._answer({"Accept-Encoding": "identity"})
+
+    def _answer(self, headers: dict[str, str]) -> Response:
         target = self._target
         if target is not None:
             response = self._follow(target, headers)
@@ -81,19 +94,19 @@ class BlobSource:
                 return _successful(response)
             response.close()
             self._target = None
-        response = self._client.request("get", self._url, headers=headers, stream=True, allow_redirects=False)
+        response = self._client.request(
+            "get", self._url, headers=headers, stream=True, patient=True, allow_redirects=False
+        )
         if response.status_code not in _REDIRECTS:
             return response
         response.close()
         target = self._client.location(response)
-        if urlsplit(self._url).scheme == "https" and urlsplit(target).scheme != "https":
-            raise Untrustworthy(f"{urlsplit(self._url).netloc} redirects from HTTPS to plain HTTP")
         answer = _successful(self._follow(target, headers))
         self._target = target
         return answer
 
     def _follow(self, target: str, headers: dict[str, str]) -> Response:
-        return self._client.send("get", target, errors=False, headers=headers, stream=True, allow_redirects=True)
+        return self._client.request("get", target, errors=False, headers=headers, stream=True, patient=True)
 
     def blame(self) -> bool:
         """Note that what came was not the blob; returns False: nobody else is left to ask."""

@@ -25,11 +25,12 @@ from regfs.registry.api import (
 from regfs.registry.http import wire
 from regfs.registry.http.auth import Access
 from regfs.registry.http.client import Client, read_at_most
-from regfs.registry.http.errors import error_of
 from regfs.registry.http.listing import names
 from regfs.registry.http.ranges import BlobSource
-from regfs.registry.http.transport import CREATED, UNAUTHORIZED, PooledTransport, Response
+from regfs.registry.http.refusals import error_of
+from regfs.registry.http.transport import CREATED, FORBIDDEN, UNAUTHORIZED, PooledTransport, Response
 from regfs.registry.http.upload import PiecewiseUpload, cancel, has_blob, upload
+from regfs.registry.hub import full_name
 
 _NOT_MODIFIED = 304
 _MANIFEST_BYTES = 8 * manifests.MAX_BYTES  # 100,000 layers with titles; docker-registry takes fewer, others more
@@ -50,6 +51,16 @@ class HttpRegistry:
         self.host = host
         self._insecure = insecure
         self._transport = transport
+        self._pinged = False
+        self._refusal: RegistryError | None = None  # of the ping
+
+    def _pushing(self, repository: str) -> Client:
+        """Requests of a push, those that only look included."""
+        return Client(self.host, repository, insecure=self._insecure, transport=self._transport, pushes=True)
+
+    def expect_push(self, repository: str) -> None:
+        """Ask for the right to push from now on, also where something is only looked at."""
+        self._transport.pushed.add(full_name(self.host, repository))
 
     def _client(self, repository: str = "") -> Client:
         return Client(self.host, repository, insecure=self._insecure, transport=self._transport)
@@ -59,23 +70,35 @@ class HttpRegistry:
         self._transport.close()
 
     def check(self) -> None:
-        """Make sure that this is a registry that lets the user in.
+        """Make sure that this is a registry that lets the user in; asks it once.
 
-        :raises Untrustworthy: when what answers is not a registry
-        :raises Unauthenticated: when it refuses the user
+        :raises RegistryError: when it does not
         """
+        if not self._pinged:
+            try:
+                self._ping()
+            except (Unreachable, TimedOut):
+                raise
+            except RegistryError as error:
+                self._refusal = error
+            self._pinged = True
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
+
+    def _ping(self) -> None:
+        """Ask for ``/v2/``, where 200 is all that is wanted ("Determining support")."""
         response = self._client().request("get", "", errors=False)
-        if response.status_code == UNAUTHORIZED:
+        if response.status_code in (UNAUTHORIZED, FORBIDDEN):
             raise error_of(response)
-        kind = response.headers.get("Content-Type", "")
-        is_api = "Docker-Distribution-Api-Version" in response.headers or "json" in kind
-        if not response.ok or not is_api:
+        has_name = "Docker-Distribution-Api-Version" in response.headers
+        is_page = "html" in response.headers.get("Content-Type", "") and not has_name
+        if not response.ok or is_page:
             raise Untrustworthy(f"{self.host} answers /v2/ with status {response.status_code}, not as a registry does")
 
     def repositories(self) -> list[str] | None:
         """The names in the catalog; None where the registry has none, or shows it to nobody."""
         try:
-            return names(self._client(), wire.CATALOG_PATH, "repositories")
+            return names(self._client(), wire.CATALOG_PATH, "repositories", Access(catalog=True))
         except (Unauthenticated, Denied, NotFound, Unsupported, Invalid):
             return None
 
@@ -84,7 +107,9 @@ class HttpRegistry:
         client = self._client(repository)
         try:
             return names(client, wire.tags_path(client.repository), "tags")
-        except NotFound:
+        except NotFound as error:
+            if error.reason and not error.code:
+                raise Unsupported(error.message, reason=error.reason) from None  # a page of a server that has no lists
             return None
 
     def manifest(
@@ -96,7 +121,7 @@ class HttpRegistry:
         :raises DigestMismatch: when the bytes are not what their digest says
         :raises InvalidManifest: when they are no manifest, or one of an unknown type
         """
-        headers = {"Accept": manifests.ACCEPT} | ({"If-None-Match": f'"{known}"'} if known else {})
+        headers = {"Accept": manifests.ACCEPT_ALL} | ({"If-None-Match": f'"{known}"'} if known else {})
         client = self._client(repository)
         try:
             path = wire.manifest_path(client.repository, reference)
@@ -115,7 +140,7 @@ class HttpRegistry:
         :raises DigestMismatch: when the registry says that it got other bytes, more than once
         """
         digest, headers = manifests.digest_of(content), {"Content-Type": media_type}
-        client = self._client(repository)
+        client = self._pushing(repository)
         path = wire.manifest_path(client.repository, reference)
         for _ in range(_PUTS):
             answer = client.request("put", path, headers=headers, data=content, repeat=True)
@@ -125,24 +150,25 @@ class HttpRegistry:
             log.warning("%s: the registry got another manifest than was sent for %s", self.host, reference)
         raise DigestMismatch(stated, digest)
 
-    def delete_manifest(self, repository: str, digest: str) -> None:
-        """Delete a manifest, and with it every tag that it has; what is not there counts as deleted."""
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Delete a manifest, and with it every tag that it has; returns False when it is said not to be there."""
         try:
             self.delete_tag(repository, digest)
         except NotFound:
-            log.debug("%s@%s was not there to be deleted", repository, digest)
+            return False
+        return True
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Delete a tag and nothing else (distribution specification 1.1, "Deleting tags").
 
         :raises Unsupported: where the registry does not do that; also Invalid and NotFound mean so
         """
-        client = self._client(repository)
+        client = self._pushing(repository)
         client.request("delete", wire.manifest_path(client.repository, tag))
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the repository has a blob."""
-        return has_blob(self._client(repository), digest)
+        """Whether the repository has a blob; who asks is about to push."""
+        return has_blob(self._pushing(repository), digest)
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Size in bytes of a blob; None when the repository does not have it.
@@ -162,8 +188,9 @@ class HttpRegistry:
 
     def mount_blob(self, repository: str, source: str, digest: str) -> bool:
         """Let *repository* have a blob that *source* has, moving no bytes; False when the registry did not do it."""
-        client = self._client(repository)
-        access = Access(repository, push=True, source=source)
+        client = self._pushing(repository)
+        source = full_name(self.host, source)
+        access = Access(client.repository, push=True, source=source)
         try:
             response = wire.mount_blob(client.request, client.repository, source, digest, access=access)
         except (Unreachable, TimedOut):
@@ -180,11 +207,11 @@ class HttpRegistry:
 
         :raises RegistryError: when it could not be, also after some tries
         """
-        upload(self._client(repository), content, digest)
+        upload(self._pushing(repository), content, digest)
 
     def upload_ahead(self, repository: str) -> Ahead:
         """An upload that can begin before its content is complete."""
-        return Ahead(lambda: PiecewiseUpload(self._client(repository)))
+        return Ahead(lambda: PiecewiseUpload(self._pushing(repository)))
 
     def source(self, repository: str, digest: str) -> BlobSource:
         """Where the bytes of a blob come from."""

@@ -10,18 +10,15 @@ timeouts, retries with backoff and jitter, and tokens renewed in the middle.
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import re
 import ssl
 import warnings
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any, cast
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests import HTTPError, RequestException, Response
@@ -37,8 +34,10 @@ from regfs.observe.exchange import Exchange, Observer
 from regfs.oci.reference import is_loopback
 from regfs.registry.api import Unauthenticated
 from regfs.registry.credential import Credential
+from regfs.registry.http.answers import Unusable, beginning, netloc_of, origin_of, release, target_of, without_queries
 from regfs.registry.http.auth import Access, Authorizer
-from regfs.registry.http.connections import ERROR_BYTES, Adapter, Retries, without_deadline
+from regfs.registry.http.connections import EXACT_TARGET, Adapter, Retries, without_deadline
+from regfs.registry.http.refusals import error_of
 
 __all__ = [
     "ConnectionFailed",
@@ -52,36 +51,26 @@ __all__ = [
     "TransferCut",
     "TransferGarbled",
     "UnsafeRedirect",
-    "Unusable",
     "check_status",
-    "location_of",
-    "netloc_of",
     "read_into",
-    "release",
-    "retry_after_seconds",
     "rewind",
     "status_of",
     "super_len",
-    "without_queries",
 ]
 
 CREATED = 201
 UNAUTHORIZED = 401
+FORBIDDEN = 403
 NOT_FOUND = 404
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _DOWN = 2.0  # seconds that a host is not tried again after no connection came about; longer, when that took longer
 _WHOSE = re.compile(r"^\w+\([^)]*\): ")  # urllib3 begins with the connection or the pool that failed
-_QUERY = re.compile(r"\?[^\s'\")>]+")
 _TOKEN_BYTES = 1 << 20
 
 
 class UnsafeRedirect(RequestException):
     """A redirect that would give away what HTTPS protects."""
-
-
-class Unusable(RequestException):
-    """An address, or an answer, that cannot be worked with."""
 
 
 class TransferCut(ConnectionFailed):
@@ -104,43 +93,6 @@ def check_status(response: Response) -> Response:
         error.args = (without_queries(str(error)),)
         raise
     return response
-
-
-def without_queries(text: str) -> str:
-    """*text* without the queries of addresses: redirects are signed there."""
-    return _QUERY.sub("?…", text)
-
-
-def release(response: Response) -> None:
-    """Give the connection of a response back; of a body that was not read yet, the beginning is kept."""
-    if isinstance(response.raw, io.BytesIO):
-        return  # that was done before
-    kept = _beginning(response, ERROR_BYTES)
-    response.close()
-    response.raw = io.BytesIO(kept)
-
-
-def _beginning(response: Response, size: int) -> bytes:
-    """The first bytes of a body, decoded; none when they cannot be had."""
-    try:
-        return bytes(response.raw.read(size, decode_content=True))
-    except (Interrupted, OSError, http.client.HTTPException, TypeError):
-        return b""
-
-
-def location_of(response: Response) -> str:
-    """Where an answer says to go on.
-
-    :raises Unusable: when it does not say, or what it says is no address of HTTP
-    """
-    try:
-        address = urljoin(response.url, response.headers["Location"])
-        usable = urlsplit(address).scheme in ("http", "https") and bool(urlsplit(address).hostname)
-    except (KeyError, ValueError):
-        usable = False
-    if not usable:
-        raise Unusable(f"{netloc_of(response.url)} does not say where to go on")
-    return address
 
 
 def read_into(response: Response, buffer: memoryview) -> int:
@@ -166,18 +118,6 @@ def read_into(response: Response, buffer: memoryview) -> int:
 def status_of(error: HTTPError) -> int:
     """The status of the answer that *error* is about; 0 when there was none."""
     return error.response.status_code if error.response is not None else 0
-
-
-def retry_after_seconds(response: Response) -> float | None:
-    """How long an answer asks to wait; None when it does not say (RFC 9110 section 10.2.3)."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        date = parsedate_to_datetime(text)
-        return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 class Sessions:
@@ -269,6 +209,7 @@ class PooledTransport:
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be for a repository
     :param may_send_credentials: whether they may travel on this connection
+    :param plain: whether the registry is spoken to in plain HTTP, whose token server may be, too
     :param observer: told of every request
     """
 
@@ -280,15 +221,17 @@ class PooledTransport:
         retries: int = 3,
         credential: Callable[[str], Credential | None] = lambda repository: None,
         may_send_credentials: bool = True,
+        plain: bool = False,
         observer: Observer = lambda exchange: None,
     ) -> None:
         self._observer = observer
         self._timeout = (min(timeout, 10.0), timeout)
+        self.pushed: set[str] = set()  # repositories that something is pushed to, where looking is a part of that
         self._down: dict[str, float] = {}  # host → time.monotonic() up to when it is taken for unreachable
         self._tls = tls or ssl.create_default_context()
         self._repeating = self._session(retries)
         self._single = self._session(0)
-        self.authorizer = Authorizer(self._ask_token, credential, may_send_credentials)
+        self.authorizer = Authorizer(self._ask_token, credential, may_send_credentials, plain)
         if self._tls.verify_mode is ssl.CERT_NONE:
             warnings.simplefilter("ignore", InsecureRequestWarning)
 
@@ -324,17 +267,30 @@ class PooledTransport:
         """
         repeat = kwargs.pop("repeat", method.upper() in _REPEATABLE)
         session = self._repeating if repeat else self._single
+        if kwargs.pop("exact", False):
+            kwargs["headers"] = {**kwargs.get("headers", {}), EXACT_TARGET: target_of(url)}
         kwargs.setdefault("timeout", self._timeout)
         if access is None:
             return self._request(session, method, url, None, **kwargs)
         used = self.authorizer.ready(access)
         response = self._request(session, method, url, used, **kwargs)
-        if response.status_code != UNAUTHORIZED or _origin(response.url) != _origin(url):
+        if response.status_code != UNAUTHORIZED or origin_of(response.url) != origin_of(url):
             return response  # nobody but the registry is believed about whom to ask for a token
         release(response)
-        header = self.authorizer.renew(access, response.headers.get("WWW-Authenticate", ""), used)
+        header = self._renewed(response, access, used)
         rewind(kwargs.get("data"))
         return self._request(session, method, url, header, **kwargs)
+
+    def _renewed(self, response: Response, access: Access, used: str | None) -> str:
+        """Another header value, after *response* refused the *used* one.
+
+        :raises Unauthenticated: when there is nothing else to offer, with the reason that the registry gives
+        """
+        try:
+            return self.authorizer.renew(access, response.headers.get("WWW-Authenticate", ""), used)
+        except Unauthenticated as error:
+            refusal = error_of(response)
+            raise (refusal if refusal.reason and not error.reason else error) from None
 
     def _request(
         self, session: requests.Session, method: str, url: str, authorization: str | None, **kwargs: Any
@@ -343,11 +299,11 @@ class PooledTransport:
         host = netloc_of(url)
         if monotonic() < self._down.get(host, 0.0):
             raise ConnectionFailed(f"{host} could not be reached a moment ago")
-        whole = not kwargs.pop("stream", False)
+        whole, patient = not kwargs.pop("stream", False), kwargs.pop("patient", False)
         response = self._observed(session, method, url, auth=_Authorization(authorization), **kwargs)
         if whole:
             release(response)  # what is read of such answers is in their headers
-        elif "Range" in (kwargs.get("headers") or ()):
+        elif patient:
             without_deadline(response)
         return response
 
@@ -375,10 +331,12 @@ class PooledTransport:
     def _ask_token(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> object:
         response = self._request(
             self._repeating, "get" if form is None else "post", url, headers.get("Authorization"),
-            data=form, timeout=self._timeout, allow_redirects=False, stream=True,
+            data=form, timeout=self._timeout, allow_redirects=form is None, stream=True,
         )  # fmt: skip
-        with check_status(response):
-            content = _beginning(response, _TOKEN_BYTES)
+        if not response.ok:
+            raise error_of(response)
+        with response:
+            content = beginning(response, _TOKEN_BYTES)
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
@@ -388,26 +346,6 @@ class PooledTransport:
         """Close every connection."""
         self._repeating.close()
         self._single.close()
-
-
-def netloc_of(url: str) -> str:
-    """Host and optional port of an address."""
-    return _split(url).netloc
-
-
-def _origin(url: str) -> tuple[str, str]:
-    return _split(url)[:2]
-
-
-def _split(url: str) -> SplitResult:
-    """The parts of an address.
-
-    :raises Unusable: when it is none
-    """
-    try:
-        return urlsplit(url)
-    except ValueError:
-        raise Unusable("an address that is none") from None
 
 
 def _length(response: Response) -> int:

@@ -6,9 +6,11 @@ between two pieces can be gone on with, also after the registry was restarted; o
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import threading
+from collections.abc import Iterator
 
 from regfs.oci.manifest import BLOB_MEDIA_TYPE
 from regfs.registry.api import (
@@ -16,10 +18,13 @@ from regfs.registry.api import (
     Content,
     Failed,
     Interrupted,
+    Invalid,
     NotFound,
     RegistryError,
     TimedOut,
+    TooLarge,
     Unreachable,
+    Unsupported,
     Untrustworthy,
 )
 from regfs.registry.http import wire
@@ -29,9 +34,14 @@ from regfs.registry.http.transport import Response, rewind
 log = logging.getLogger(__name__)
 
 PIECE = 64 << 20  # bytes of a large blob that one request sends, once sending it whole has failed
+_PIECES = (PIECE, 16 << 20, 4 << 20, 1 << 20)  # what a piece is cut down to where a registry, or a proxy, takes no more
 _ATTEMPTS = 4  # in a row without progress
+_READ_BYTES = 1 << 20
+_REDIRECTS = frozenset({307, 308})
+_REDIRECTS_MAX = 5
 _TYPE = {"Content-Type": BLOB_MEDIA_TYPE}
 _TRANSIENT = (Busy, Failed, Interrupted, TimedOut, Unreachable)
+_REFUSED = (Invalid, TooLarge, Unsupported)
 
 
 class _SessionLost(RegistryError):
@@ -45,19 +55,88 @@ def upload(client: Client, content: Content | bytes, digest: str) -> None:
     """
     if len(content) == 0:
         content = b""  # a body of no bytes would be sent without a length
-    for attempt in range(_ATTEMPTS):
+    elif isinstance(content, bytes):
+        content = _InMemory(content)
+    ways = _Ways(content)
+    while True:
         try:
-            if attempt == 0:
-                _send_whole(client, content, digest)
-            elif not has_blob(client, digest):  # the answer may be all that was lost
-                _send_again(client, content, digest)
+            if ways.failures and has_blob(client, digest):  # the answer may be all that was lost
+                return
+            if ways.in_pieces and not isinstance(content, bytes):
+                PiecewiseUpload(client).finish(content, digest)
+            else:
+                _put(client, _start(client), content, digest)
         except (*_TRANSIENT, _SessionLost) as error:
-            if attempt == _ATTEMPTS - 1:
-                raise
+            ways.fail(error)
             log.info("%s: sent again: %s", digest, type(error).__name__)
-            pause(attempt)
+            pause(ways.failures - 1)
+        except _REFUSED as error:
+            ways.refuse(error)
+            log.info("%s: sent in another way: %s", digest, error)
         else:
             return
+
+
+class _InMemory:
+    """Bytes that can be sent in pieces."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._file = io.BytesIO(content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(_READ_BYTES), b"")
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> None:
+        self._file.seek(offset)
+
+    def piece(self, start: int, end: int) -> _InMemory:
+        return _InMemory(self._content[start:end])
+
+
+class _Ways:
+    """Whether a blob is sent whole or in pieces: what is cut is gone on with in pieces, what is refused changes."""
+
+    def __init__(self, content: Content | bytes) -> None:
+        self.failures = 0
+        self.in_pieces = False
+        self._refusals = 0
+        self._is_large = len(content) > PIECE
+        self._whole_is_too_large = False
+        self._may_be_cut = not isinstance(content, bytes)
+
+    def fail(self, error: RegistryError) -> None:
+        """Note a failure that may pass.
+
+        :raises RegistryError: *error*, after too many
+        """
+        self.failures += 1
+        if self.failures == _ATTEMPTS:
+            raise error
+        self.in_pieces = self.in_pieces or self._is_large
+
+    def refuse(self, error: RegistryError) -> None:
+        """Choose another way: one more try for a small one, pieces instead of the whole, the whole instead of pieces.
+
+        :raises RegistryError: *error*, when all were tried
+        """
+        if isinstance(error, Invalid) and error.code in ("", "DIGEST_INVALID") and not self.in_pieces:
+            raise error  # it does not say that another way would do, or the bytes are not those that were hashed
+        self._refusals += 1
+        if isinstance(error, TooLarge) and not self.in_pieces:
+            self._whole_is_too_large = True
+        if self._refusals == (3 if self._may_be_cut else 2) or (self.in_pieces and self._whole_is_too_large):
+            raise error
+        if self._whole_is_too_large and not self._may_be_cut:
+            raise error
+        first_of_small = self._refusals == 1 and not self._is_large and not isinstance(error, TooLarge)
+        self.in_pieces = self._may_be_cut and not self.in_pieces and not first_of_small
 
 
 def has_blob(client: Client, digest: str) -> bool:
@@ -77,29 +156,27 @@ def cancel(client: Client, started: Response) -> None:
         log.debug("an upload was not cancelled; the registry purges it by itself")
 
 
-def _send_whole(client: Client, content: Content | bytes, digest: str) -> None:
-    _put(client, _start(client), content, digest)
-
-
-def _send_again(client: Client, content: Content | bytes, digest: str) -> None:
-    if isinstance(content, bytes) or len(content) <= PIECE:
-        _send_whole(client, content, digest)
-    else:
-        PiecewiseUpload(client).finish(content, digest)
-
-
 def _start(client: Client) -> Response:
     return wire.start_upload(client.request, client.repository, repeat=True)
 
 
 def _put(client: Client, started: Response, content: Content | bytes, digest: str) -> None:
-    rewind(content)
-    client.location(started)
-    url = wire.upload_url(started, digest, client.scheme)
+    url = wire.upload_url(client.location(started), digest)
     try:
-        client.request("put", url, data=content, headers=_TYPE)
+        _send(client, "put", url, content, _TYPE)
     except NotFound as error:
         raise _SessionLost(error.message, code=error.code, reason=error.reason) from None
+
+
+def _send(client: Client, method: str, url: str, content: Content | bytes, headers: dict[str, str]) -> Response:
+    """Send bytes, and again where a redirect says so: its first address got them and does not want them."""
+    for _ in range(_REDIRECTS_MAX):
+        rewind(content)
+        answer = client.request(method, url, data=content, headers=headers, exact=True, allow_redirects=False)
+        if answer.status_code not in _REDIRECTS:
+            return answer
+        url = client.location(answer)
+    raise Untrustworthy(f"{client.host} redirects an upload without end")
 
 
 class PiecewiseUpload:
@@ -107,33 +184,60 @@ class PiecewiseUpload:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._session = _start(client)
+        self._piece = PIECE
+        self._begin()
+
+    def _begin(self) -> None:
+        self._session = _start(self._client)
         self._offset = 0
+        least = self._session.headers.get("OCI-Chunk-Min-Length", "")
+        self._least = int(least[:12]) if least.isascii() and least.isdigit() else 1
 
     def send(self, content: Content, end: int, piece: int = PIECE) -> None:
-        """Send the bytes of *content* up to *end* that were not sent yet, going on after failures that pass.
+        """Send bytes of *content* before *end* that were not sent yet, going on after failures that pass.
+
+        What is less than the registry takes as a piece waits.
 
         :raises RegistryError: when it could not be done, also after some tries
         """
+        self._send_up_to(content, end, piece, is_last=False)
+
+    def _send_up_to(self, content: Content, end: int, piece: int, is_last: bool) -> None:
         furthest, failures = self._offset, 0
         while self._offset < end:
+            size = max(min(piece, self._piece), self._least)
+            if not is_last and end - self._offset < self._least:
+                return
             try:
-                self._send_piece(content, min(self._offset + piece, end))
+                self._send_piece(content, min(self._offset + size, end))
             except _TRANSIENT:
                 failures += 1
                 if failures >= _ATTEMPTS:
                     raise
                 pause(failures)
                 self._resume()
+            except _REFUSED as error:
+                self._cut_down(error, size)
             if self._offset > furthest:
                 furthest, failures = self._offset, 0
+
+    def _cut_down(self, error: RegistryError, size: int) -> None:
+        """Begin anew with smaller pieces than those of *size* bytes that were refused.
+
+        :raises RegistryError: *error*, when no piece is taken at all
+        """
+        smaller = max(next((piece for piece in _PIECES if piece < size), 0), self._least)
+        if smaller >= size or smaller == 1 or error.code == "UNSUPPORTED":
+            raise error
+        self._piece = smaller
+        self._begin()
 
     def finish(self, content: Content, digest: str) -> None:
         """Send the rest, and make it all the blob *digest*.
 
         :raises RegistryError: when it could not be done
         """
-        self.send(content, len(content))
+        self._send_up_to(content, len(content), PIECE, is_last=True)
         _put(self._client, self._session, b"", digest)
 
     def cancel(self) -> None:
@@ -143,21 +247,27 @@ class PiecewiseUpload:
     def _send_piece(self, content: Content, end: int) -> None:
         headers = {**_TYPE, "Content-Range": f"{self._offset}-{end - 1}"}
         data = content.piece(self._offset, end)
-        location = self._client.location(self._session)
-        self._session = self._client.request("patch", location, data=data, headers=headers)
+        self._session = _send(self._client, "patch", self._client.location(self._session), data, headers)
         self._offset = end
 
     def _resume(self) -> None:
-        """Go on with what the registry says it has; begin anew when it has lost the session."""
+        """Go on where the registry has exactly what was taken before; else begin anew.
+
+        What a registry says it has cannot be trusted further: ``0-0`` is nothing or one byte, others say one more than
+        they have, or the first piece's end for ever; and a piece that was cut cannot be gone on with anyway.
+        """
         try:
-            self._session = self._client.request("get", self._client.location(self._session))
-            self._offset = int(self._session.headers["Range"].rpartition("-")[2]) + 1
+            session = self._client.request("get", self._client.location(self._session))
+            has = int(session.headers["Range"].rpartition("-")[2]) + 1
         except (Unreachable, TimedOut, Untrustworthy):
             raise
         except (RegistryError, KeyError, ValueError):
-            log.info("the registry has lost an upload; it begins anew")
-            self._session = _start(self._client)
-            self._offset = 0
+            has = 0
+        if self._offset and has == self._offset:
+            self._session = session
+            return
+        log.info("the registry does not have what was sent of an upload; it begins anew")
+        self._begin()
 
 
 def pause(attempt: int) -> None:

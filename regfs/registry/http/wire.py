@@ -6,7 +6,7 @@ Source: OCI distribution specification 1.1.
 from __future__ import annotations
 
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from regfs.registry.http.transport import Response
 
@@ -19,11 +19,6 @@ class Request(Protocol):
 
         :param path: below ``/v2/``, or a whole address
         """
-
-
-def full_name(host: str, repository: str) -> str:
-    """*repository* as Docker Hub wants it: its official images live under ``library/``."""
-    return f"library/{repository}" if host.endswith("docker.io") and "/" not in repository else repository
 
 
 def manifest_path(repository: str, reference: str) -> str:
@@ -55,15 +50,9 @@ def mount_blob(request: Request, repository: str, source: str, digest: str, **op
     return request("post", f"{repository}/blobs/uploads/?{query}", **options)
 
 
-def upload_url(started: Response, digest: str, scheme: str) -> str:
-    """Where to PUT the content of a started upload: its Location, followed exactly, and the digest.
-
-    :raises KeyError: when there is no Location
-    """
-    location = urlsplit(urljoin(started.url, started.headers["Location"]))
-    query = [(name, value) for name, value in parse_qsl(location.query, True) if name != "digest"]
-    query.append(("digest", digest))
-    return urlunsplit((scheme, location.netloc, location.path, urlencode(query), ""))
+def upload_url(location: str, digest: str) -> str:
+    """Where to PUT the content of a started upload: its Location, byte for byte, and the digest."""
+    return f"{location}{'&' if '?' in location else '?'}digest={digest}"
 
 
 def next_page(response: Response, base_url: str) -> str | None:

@@ -54,9 +54,9 @@ class Lying:
 
     @property
     def asked(self) -> list[tuple[int, int]]:
-        """The ranges asked for so far: first byte and end."""
+        """The ranges asked for so far: first byte and end; without a range the whole."""
         matches = [_RANGE.fullmatch(request.headers.get("range", "")) for request in self.server.requests]
-        return [(int(match[1]), int(match[2]) + 1) for match in matches if match]
+        return [(int(match[1]), int(match[2]) + 1) if match else (0, len(self.content)) for match in matches]
 
     @property
     def moved(self) -> int:
