@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Unusable(Exception):
-    """The registry, or a directory of the user's, cannot be used; the text is one line that says what to do."""
+    """The registry, or a directory of the user, cannot be used; the message is one line with the remedy."""
 
 
 def default_cache_dir() -> Path:
@@ -56,13 +56,13 @@ def default_state_dir() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the object graph is built for.
+    """The options from which the object graph is built.
 
-    :param ttl: seconds that what is known of the registry's names is fresh
-    :param cache_size: bytes; None is half of what is free
-    :param strict: verify every blob whole before any byte of it is served
+    :param ttl: seconds that remembered names of the registry are fresh
+    :param cache_size: bytes; None is half of the free space
+    :param strict: verify a whole blob before any byte of it is served
     :param whole: whether a registry that is named as a whole has to let the user in
-    :param platform: of multi-platform aliases, the one to show, as ``os-arch[-variant]``
+    :param platform: in multi-platform tags, the only platform to show, as ``os-arch[-variant]``
     """
 
     reference: Reference
@@ -87,7 +87,7 @@ class Graph:
     def __init__(self, options: Options) -> None:
         self._options = options
         self.activity = Activity()
-        self.user = ""  # whom the registry was told that this is; nobody when it did not ask
+        self.user = ""  # authenticated user name, or empty
         with _required():
             observed = replace(
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
@@ -216,7 +216,7 @@ def require_root(reference: Reference, catalog: Catalog, registry: Registry, log
             registry.check()
             return
         if alias is not None and catalog.manifest(repository, alias) is None:
-            raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
+            raise Unusable(f"{reference}: there is no such tag; mount the repository to see its tags")
         if alias is None and catalog.aliases(repository) is None and not catalog.has_namespace(repository):
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RegistryError, InvalidManifest) as error:
