@@ -33,6 +33,7 @@ from regfs.util.private import OTHERWISE, private_directory, private_state
 
 if TYPE_CHECKING:
     from regfs.fs.filesystem import Filesystem
+    from regfs.metadata.archives import Archives
     from regfs.tree.tree import Tree
     from regfs.write.blobs import BlobPusher
     from regfs.write.journal import Journal
@@ -141,6 +142,14 @@ class Graph:
     # What a mount shows
 
     @cached_property
+    def archives(self) -> Archives:
+        """Opens the archives that blobs are."""
+        from regfs.cache.indexes import IndexFiles
+        from regfs.metadata.archives import Archives
+
+        return Archives(self.fetcher, IndexFiles(self._options.cache_dir), self.cache)
+
+    @cached_property
     def tree(self) -> Tree:
         """Knows what is at which path."""
         from regfs.tree.tree import Tree
@@ -149,7 +158,9 @@ class Graph:
         if options.whole:
             require_root(options.reference, self.catalog, self.remote, options.connection.logins)
         repository, tag = options.reference.repository, options.reference.alias
-        return Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
+        return Tree(
+            self.catalog, self.fetcher, self.archives, repository=repository, tag=tag, platform=options.platform
+        )
 
     @cached_property
     def filesystem(self) -> Filesystem:
@@ -187,6 +198,8 @@ class Graph:
         """Stop transfers and close connections."""
         if "blobs" in self.__dict__:
             self.blobs.close()
+        if "archives" in self.__dict__:
+            self.archives.close()
         self.fetcher.close()
         self.remote.close()
 
