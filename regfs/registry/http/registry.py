@@ -108,8 +108,8 @@ class HttpRegistry:
         try:
             return names(client, wire.tags_path(client.repository), "tags")
         except NotFound as error:
-            if error.reason and not error.code:
-                raise Unsupported(error.message, reason=error.reason) from None  # a page of a server that has no lists
+            if not error.code:
+                raise Unsupported(error.message, reason=error.reason) from None  # of a server that has no lists
             return None
 
     def manifest(
