@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
+from urllib.parse import urlsplit
 
 from regfs.cache.verifier import MirrorMismatch
-from regfs.library.artifacts import File, sized
+from regfs.library.artifacts import File, NothingThere, sized
 from regfs.oci.titles import Path as TitlePath
+from regfs.registry.api import NotFound
 from regfs.session import Graph
 from regfs.util.jobs import finished
 
@@ -132,12 +134,14 @@ def pull(graph: Graph, files: Sequence[tuple[File, TitlePath]], goal: Destinatio
 
     :param files: each with the path that it gets
     :param progress: called with a number of bytes when they are there
-    :raises: the first error of any of them, an OSError with the file that could not be written; those that are whole
-        stay, and nothing half is left
+    :raises NothingThere: at the end, for files that the registry leaves to other hosts
+    :raises: the first other error of any of them, an OSError with the file that could not be written; those that are
+        whole stay, and nothing half is left
     """
+    foreign: list[str] = []
     pool = ThreadPoolExecutor(_FILES_AT_ONCE, "regfs-get")
     try:
-        jobs = [pool.submit(_pull, graph, file, goal, path, progress) for file, path in files]
+        jobs = [pool.submit(_pull, graph, file, goal, path, progress, foreign) for file, path in files]
         finished(jobs)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -145,6 +149,8 @@ def pull(graph: Graph, files: Sequence[tuple[File, TitlePath]], goal: Destinatio
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    if foreign:
+        raise NothingThere(f"not in the registry: {', '.join(sorted(foreign))}; regfs does not ask other hosts")
 
 
 def _stop(graph: Graph, goal: Destination) -> None:
@@ -156,10 +162,15 @@ def _stop(graph: Graph, goal: Destination) -> None:
         sleep(0.05)
 
 
-def _pull(graph: Graph, file: File, goal: Destination, path: TitlePath, progress: Progress) -> None:
+def _pull(graph: Graph, file: File, goal: Destination, path: TitlePath, progress: Progress, foreign: list[str]) -> None:
     try:
         with goal.adding(path) as fd:
             copy(graph, file, fd, progress)
+    except NotFound:
+        hosts = [urlsplit(url).hostname or "" for url in file.blob.urls]
+        if not hosts:
+            raise
+        foreign.append(f"{'/'.join(path)} (at {', '.join(dict.fromkeys(hosts))})")
     except IsADirectoryError:
         raise OSError(errno.EISDIR, f"{goal.path.joinpath(*path)} is a directory") from None
     except OSError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import mimetypes
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -21,8 +21,11 @@ from regfs.oci.manifest import (
     ARTIFACT_TYPE,
     BLOB_MEDIA_TYPE,
     CREATED,
+    DOCKER_CONFIG,
+    DOCKER_MANIFEST,
     EMPTY_DESCRIPTOR,
     MODEL_PATH,
+    OCI_CONFIG,
     OCI_MANIFEST,
     TITLE,
     Descriptor,
@@ -193,6 +196,18 @@ def new_artifact(created: str) -> bytes:
     :param created: when it was made, RFC 3339
     """
     return _dump(_artifact(created))
+
+
+def older_kinds(content: bytes) -> Iterator[tuple[bytes, str]]:
+    """Write a manifest of :func:`new_artifact` anew in older kinds, for registries that do not take its own.
+
+    :returns: content and media type: an image of OCI 1.0, then one of docker; their config has the same bytes
+    """
+    document = load(content)
+    document.pop("artifactType", None)
+    for media_type, config in ((OCI_MANIFEST, OCI_CONFIG), (DOCKER_MANIFEST, DOCKER_CONFIG)):
+        other = {**document, "mediaType": media_type, "config": {**document["config"], "mediaType": config}}
+        yield _dump(other), media_type
 
 
 def throw_away(created: str, word: str) -> bytes:

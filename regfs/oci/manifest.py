@@ -32,6 +32,7 @@ SIGNED = frozenset({SCHEMA1, SCHEMA1_SIGNED})
 ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, SCHEMA1_SIGNED, SCHEMA1))
 ACCEPT_ALL = f"{ACCEPT}, {OCI_ARTIFACT}"
 
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY_CONTENT = b"{}"

@@ -11,10 +11,11 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from regfs.metadata.catalog import Catalog
 from regfs.oci import manifest as manifests
-from regfs.oci.edits import Change, Refused, editable, edited, rfc3339, throw_away
+from regfs.oci.edits import Change, Refused, editable, edited, older_kinds, rfc3339, throw_away
 from regfs.oci.edits import Path as TitlePath
 from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.registry.api import Denied, Invalid, NotFound, Registry, RegistryError, Unsupported
@@ -97,7 +98,19 @@ class TagEditor:
             raise Refused(
                 errno.EFBIG, f"{repository}:{tag} would need a manifest of {len(content)} bytes, over the limit"
             )
-        return self._catalog.put(repository, tag, content, old.media_type if old else manifests.OCI_MANIFEST).digest
+        if old is None:
+            return self._put_new(repository, tag, content).digest
+        return self._catalog.put(repository, tag, content, old.media_type).digest
+
+    def _put_new(self, repository: str, tag: str, content: bytes) -> Manifest | Index:
+        """Put the first manifest of a tag; where the registry does not take its kind, one of an older kind."""
+        try:
+            return self._catalog.put(repository, tag, content, manifests.OCI_MANIFEST)
+        except (Invalid, Unsupported):
+            for other, media_type in older_kinds(content):
+                with suppress(Invalid, Unsupported):
+                    return self._catalog.put(repository, tag, other, media_type)
+            raise
 
     def _ensure_config(self, repository: str) -> None:
         """Let the repository have the empty config that a new tag's manifest names."""

@@ -14,9 +14,8 @@ HOSTILE = {
     "absolute": "/etc/passwd",
     "empty": "",
     "dot": ".",
-    "dot inside": "a/./b",
-    "two slashes": "a//b",
-    "trailing slash": "a/",
+    "slashes alone": "//",
+    "below the hidden by a dot": "./.oci/manifest.json",
     "NUL": "a\0b",
     "newline": "a\nb",
     "escape": "a\x1b[31mb",
@@ -43,6 +42,17 @@ def test_a_hostile_title_is_not_used(view: View, foreign: Foreign, repository: s
     assert view.read_bytes(f"{repository}/v1/{by_digest}") == b"hostile"
     assert view.read_bytes(f"{repository}/v1/good") == b"good"
     assert view.read_bytes(f"{repository}/v1/sub/good") == b"good too"
+
+
+@pytest.mark.parametrize(
+    ("title", "path"), [("./a", "a"), ("a/./b", "a/b"), ("a//b", "a/b"), ("a/", "a"), ("a/.", "a")]
+)
+def test_an_odd_title_is_used_as_the_path_that_it_means(
+    view: View, foreign: Foreign, repository: str, title: str, path: str
+) -> None:
+    foreign.artifact(repository, "v1", {title: b"odd"})
+    assert view.list(f"{repository}/v1") == ["a"]
+    assert view.read_bytes(f"{repository}/v1/{path}") == b"odd"
 
 
 STRANGE = (
