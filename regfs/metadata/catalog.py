@@ -84,6 +84,7 @@ class Catalog:
         self._ttl = ttl
         self._lock = threading.Lock()
         self._visited = set(named)
+        self._shown: set[str] = set()  # repositories whose tags were listed
         self._together: tuple[frozenset[str], int, frozenset[str]] = frozenset(), 0, frozenset()
         self._visited_before: frozenset[str] = names.get(_VISITED) or frozenset()
         self._answers: LRUCache[tuple[str, ...], _Answer] = LRUCache(_NAMES)
@@ -164,6 +165,12 @@ class Catalog:
         except Unsupported:
             return frozenset()
 
+    def shown_tags(self, repository: str) -> frozenset[str]:
+        """The tags for a program that lists them: while that list is fresh, :meth:`has_tag` believes it."""
+        with self._lock:
+            self._shown.add(repository)
+        return self.aliases(repository) or frozenset()
+
     def _list_of_tags(self, repository: str) -> frozenset[str] | None:
         def ask(_: object) -> frozenset[str] | None:
             names = self._remote.tags(repository)
@@ -183,18 +190,18 @@ class Catalog:
     def has_tag(self, repository: str, tag: str) -> bool:
         """Whether there is a tag. Lists can be late, cut off or empty: the manifest tells of what they do not have.
 
-        While a list is fresh, it is believed, so that names that are not there cost no request.
+        A list that a program was shown is believed while it is fresh: then names that are not there cost no request.
         """
         key = ("aliases", repository)
         with self._lock:
             answer = self._answers.get(key)
-        is_fresh = answer is not None and monotonic() < answer.until
+            is_believed = answer is not None and monotonic() < answer.until and repository in self._shown
         listed = self.aliases(repository)
         if listed is None or tag in listed:
             return listed is not None
         if not listed:
             return self.manifest(repository, tag) is not None
-        if is_fresh or monotonic() < self._silent_until or not self._has_unlisted(repository, tag):
+        if is_believed or monotonic() < self._silent_until or not self._has_unlisted(repository, tag):
             return False
         self._edit(key, lambda names: (names or frozenset()) | {tag})
         return True

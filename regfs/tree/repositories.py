@@ -37,7 +37,7 @@ class Repository(Namespace):
         return Tag(self.context, (*self.path, name), TagName(self.name, name))
 
     def _tags(self) -> frozenset[str]:
-        return self.context.catalog.aliases(self.name) or frozenset()
+        return self.context.catalog.shown_tags(self.name)
 
     def listed(self) -> Iterator[tuple[str, Node]]:
         nested = set()
