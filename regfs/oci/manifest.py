@@ -149,7 +149,7 @@ class _Content:
 
     @cached_property
     def content_digest(self) -> str:
-        """The digest of *content*. That by which a registry knows a signed manifest (schema 1) leaves signatures out."""
+        """The digest of *content*, with the signatures that *digest* leaves out (schema 1)."""
         return digest_of(self.content)
 
 

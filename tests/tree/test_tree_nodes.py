@@ -116,9 +116,7 @@ def test_the_same_bytes_have_the_same_content_id(tree: Tree, there: str) -> None
     assert titled != node_at(tree, f"{there}/repo/v1/sub/b").content_id
 
 
-def test_a_manifest_is_hashed_once_for_all_who_stat_it(
-    tree: Tree, there: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_manifest_is_hashed_once_for_all_who_stat_it(tree: Tree, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [f"{there}/repo/{tag}/.oci/manifest.json" for tag in ("v1", "multi")]
     before = [node_at(tree, path).attributes() for path in paths]
     monkeypatch.setattr(hashlib, "new", None)
