@@ -9,6 +9,7 @@ from io import BytesIO
 import pytest
 
 from regfs import hash_bytes
+from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.registry.api import (
@@ -95,7 +96,7 @@ class Bytes:
 def put(registry: Registry, repository: str, tag: str, *layers: Descriptor) -> str:
     """Give a tag a manifest of some blobs; returns its digest."""
     registry.push_blob(repository, manifests.EMPTY_CONTENT, manifests.EMPTY_DESCRIPTOR.digest)
-    content = manifests.edit_layers(manifests.new_artifact("2024-05-01T00:00:00Z"), frozenset(), dict.fromkeys(layers))
+    content = edits.edit_layers(edits.new_artifact("2024-05-01T00:00:00Z"), frozenset(), dict.fromkeys(layers))
     return registry.put_manifest(repository, tag, content, manifests.OCI_MANIFEST)
 
 
