@@ -156,7 +156,7 @@ class Graph:
 
         options = self._options
         if options.whole:
-            require_root(options.reference, self.catalog, self.remote, options.connection.logins)
+            require_root(options.reference, self.catalog, self.remote, options.connection)
         repository, tag = options.reference.repository, options.reference.alias
         return Tree(
             self.catalog, self.fetcher, self.archives, repository=repository, tag=tag, platform=options.platform
@@ -225,7 +225,7 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def require_root(reference: Reference, catalog: Catalog, registry: Registry, logins: Callable[[str, str], str]) -> None:
+def require_root(reference: Reference, catalog: Catalog, registry: Registry, connection: Connection) -> None:
     """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
@@ -240,6 +240,6 @@ def require_root(reference: Reference, catalog: Catalog, registry: Registry, log
         if alias is None and catalog.aliases(repository) is None and not catalog.has_namespace(repository):
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RegistryError, InvalidManifest) as error:
-        raise Unusable(explain(error, reference.host, logins(reference.host, repository or ""))) from None
+        raise Unusable(explain(error, reference.host, connection.trail_to(reference))) from None
     if alias is not None or catalog.aliases(repository) is not None:
         catalog.visited(repository)

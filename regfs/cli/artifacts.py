@@ -23,7 +23,6 @@ from regfs.cli.parameters import (
     ReferenceType,
     connecting,
     graph_options,
-    logins_of,
     progress_bar,
 )
 from regfs.fs.errnos import told
@@ -46,13 +45,14 @@ _ALIAS = click.argument("reference", type=ReferenceType(alias=True))
 def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
     """Yield the objects for the registry of *reference*; on an error, print one line and exit with status 1."""
     host = Reference(reference.host, reference.scheme)
+    options = Options(whole=reference.repository is None, **graph_options(host, given))
     try:
-        with Graph(Options(whole=reference.repository is None, **graph_options(host, given))) as graph:
+        with Graph(options) as graph:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)
     except (Unreachable, TimedOut, Unauthenticated, Denied, InsecureLogin) as error:
-        _fail(explain(error, reference.host, logins_of(reference)))
+        _fail(explain(error, reference.host, options.connection.trail_to(reference)))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
     except (OSError, RegistryError, InvalidManifest) as error:

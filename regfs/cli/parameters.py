@@ -174,6 +174,8 @@ def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
         fail("--client-cert and --client-key belong together; give both")
     if given["insecure"] and reference.scheme == "https":
         fail("--insecure contradicts https:// in the reference; leave one out")
+    logins = credentials.Credentials({name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"})
+    credential = _credential(reference, given["username"], logins)
     return Connection(
         insecure=given["insecure"],
         offline=given.get("offline", False),
@@ -184,31 +186,24 @@ def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
         ),
         timeout=given["timeout"],
         retries=given["retries"],
-        credential=_credential(reference, given["username"]),
-        mirrors=(*map(mirrors.Mirror, given["mirror"]), *mirrors.configured(os.environ, reference.host)),
-        logins=credentials.Credentials(_without_password()).describe,
+        credential=credential,
+        trail=lambda host, repository: () if given["username"] else logins.look_up(host, repository).trail,
+        mirrors=(*map(mirrors.of_reference, given["mirror"]), *mirrors.configured(os.environ, reference.host)),
+        locations=tuple(mirrors.locations(os.environ, reference.host)),
     )
 
 
-def _credential(reference: Reference, username: str | None) -> Callable[[str, str], Credential | None]:
+def _credential(
+    reference: Reference, username: str | None, logins: credentials.Credentials
+) -> Callable[[str, str], Credential | None]:
     given = None if username is None else Credential(username, password_given())
-    kept = credentials.Credentials(_without_password())
 
     def credential(host: str, repository: str) -> Credential | None:
         if given is not None and host == reference.host:
             return given
-        return kept.find(host, repository)
+        return logins.find(host, repository)
 
     return credential
-
-
-def _without_password() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
-
-
-def logins_of(reference: Reference) -> str:
-    """Where a login for a reference was looked for, and what was there."""
-    return credentials.Credentials(_without_password()).describe(reference.host, reference.repository or "")
 
 
 def password_given() -> str:

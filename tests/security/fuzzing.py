@@ -99,7 +99,7 @@ def _mirrors(text: str) -> None:
             file.write_bytes(text.encode("utf-8", "surrogateescape"))
         environment = {"XDG_CONFIG_HOME": home, "CONTAINERS_REGISTRIES_CONF": f"{home}/registries.conf", "HOME": home}
         for mirror in mirrors.configured(environment, "h:1"):
-            assert parse_reference(str(mirror)) == mirror
+            assert parse_reference(str(mirror.location)) == mirror.location
 
 
 _MIRRORS = """[host."http://m:1"]
