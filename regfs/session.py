@@ -165,6 +165,7 @@ class Graph:
     @cached_property
     def filesystem(self) -> Filesystem:
         """Does what the kernel asks for."""
+        from regfs.fs.errnos import explained
         from regfs.fs.filesystem import Filesystem
         from regfs.write.moves import Moves
         from regfs.write.open_files import Writings
@@ -172,7 +173,13 @@ class Graph:
         with _required():
             private_directory(self._options.state_dir / "mounts", OTHERWISE)
         writings = Writings(
-            self.journal, self.publisher, self.blobs, self.tree, adopting=self.cache, activity=self.activity
+            self.journal,
+            self.publisher,
+            self.blobs,
+            self.tree,
+            adopting=self.cache,
+            activity=self.activity,
+            explained=explained,
         )
         moves = Moves(self.tree, self.blobs, self.tags, writings)
         return Filesystem(self.tree, self.blobs, self.tags, moves, writings, self._options.read_only)

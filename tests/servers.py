@@ -53,7 +53,7 @@ class Server:
     def __init__(self, respond: Respond, tls: ssl.SSLContext | None = None) -> None:
         self.exchanges: list[tuple[Request, Answer]] = []
         self.connections = 0
-        self._open = 0
+        self.open_connections = 0
         self._changed = threading.Condition()
         self._respond = respond
         self._http = _Listener(("127.0.0.1", 0), _handler(self))
@@ -79,18 +79,18 @@ class Server:
         """Count a connection."""
         with self._changed:
             self.connections += 1
-            self._open += 1
+            self.open_connections += 1
 
     def closed(self) -> None:
-        """Count a connection that ended."""
+        """Count a connection that ended; every exchange of it is remembered by then."""
         with self._changed:
-            self._open -= 1
+            self.open_connections -= 1
             self._changed.notify_all()
 
     def all_closed(self, within: float = 5.0) -> bool:
         """Whether the clients close all connections within so many seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._open == 0, within)
+            return self._changed.wait_for(lambda: self.open_connections == 0, within)
 
     def stop(self) -> None:
         """Stop listening."""

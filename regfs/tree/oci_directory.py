@@ -35,7 +35,7 @@ class OciDirectory(HiddenDirectory):
 
 
 def _manifest(directory: OciDirectory) -> Node:
-    return Document(directory.context, directory.manifest.content)
+    return Document(directory.context, directory.manifest)
 
 
 def _config(directory: OciDirectory) -> Node | None:

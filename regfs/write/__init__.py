@@ -6,7 +6,7 @@ reach a registry by :class:`~regfs.write.blobs.BlobPusher` alone, names by :clas
 
 Locks, outermost first; the first two are held across the network, the others are innermost and never together:
 
-1. the turn of a tag, between threads (``turns.Writers.turn``)
+1. the turn of a tag, between threads (``turns.TagWriters.turn``)
 2. the turn of a tag, between processes (a file lock, ``turns.Turns.among_processes``); of two tags in their order
 3. ``Turns._lock``, ``KnownBlobs._lock``, ``AheadUploads._lock``, ``BlobPusher._lock``, ``Writings._lock``,
    ``Staged._lock``; the journal's file lock

@@ -21,7 +21,7 @@ from regfs.oci.manifest import Descriptor, Index, Manifest
 from regfs.registry.api import Denied, Invalid, NotFound, Registry, RegistryError, Unsupported
 from regfs.write.blobs import BlobPusher
 from regfs.write.content import Fixed
-from regfs.write.turns import Edit, Tag, Turns, Writers
+from regfs.write.turns import Edit, Tag, TagWriters, Turns
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class TagEditor:
             raise edit.error
         return edit.digest
 
-    def _make_edits(self, repository: str, tag: str, writers: Writers) -> None:
+    def _make_edits(self, repository: str, tag: str, writers: TagWriters) -> None:
         """Put one manifest for everybody who waits."""
         edits = self._turns.waiting(writers)
         changes: dict[TitlePath, Change] = {}

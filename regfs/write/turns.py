@@ -34,7 +34,7 @@ class Edit:
 
 
 @dataclass
-class Writers:
+class TagWriters:
     """The writers of one tag: the one whose turn it is holds *turn*."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
@@ -53,16 +53,16 @@ class Turns:
         self._locks = locks
         self._host = host
         self._lock = threading.Lock()
-        self._writers: dict[Tag, Writers] = {}
+        self._writers: dict[Tag, TagWriters] = {}
 
-    def wait(self, tag: Tag, edit: Edit) -> Writers:
+    def wait(self, tag: Tag, edit: Edit) -> TagWriters:
         """Let an edit wait for its turn, in which one writer does what all want who wait."""
         with self._lock:
-            writers = self._writers.setdefault(tag, Writers())
+            writers = self._writers.setdefault(tag, TagWriters())
             writers.waiting.append(edit)
             return writers
 
-    def waiting(self, writers: Writers) -> list[Edit]:
+    def waiting(self, writers: TagWriters) -> list[Edit]:
         """The edits that wait; they wait no longer."""
         with self._lock:
             edits, writers.waiting = writers.waiting, []
@@ -74,7 +74,7 @@ class Turns:
         with ExitStack() as turns:
             for tag in sorted(set(tags)):
                 with self._lock:
-                    writers = self._writers.setdefault(tag, Writers())
+                    writers = self._writers.setdefault(tag, TagWriters())
                 turns.enter_context(writers.turn)
                 turns.enter_context(self.among_processes(tag))
             yield

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 
 from regfs.mount.kernel.device import Device
 from regfs.mount.kernel.protocol import (
@@ -53,7 +54,7 @@ class _Lead:
     """Who leads, and what it does."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)  # innermost
-    baton: threading.Lock = field(default_factory=threading.Lock)  # the leader's; whoever ends its lead releases it
+    baton: SimpleQueue[None] = field(default_factory=SimpleQueue)  # one item: the thread that takes it leads
     term: int = 0  # counts the leaders
     answered: int = 0  # counts the requests
     busy: bool = False  # whether the leader answers one
@@ -108,6 +109,7 @@ class Loop:
         :param ended: called, by another thread, when the mount has ended
         """
         serving = (agreed.max_write, answers, ended)
+        self._lead.baton.put(None)
         for number in range(_THREADS):
             threading.Thread(target=self._serve, args=serving, name=f"regfs-fuse-{number}", daemon=True).start()
         threading.Thread(target=self._watch, name="regfs-fuse-watch", daemon=True).start()
@@ -116,9 +118,9 @@ class Loop:
         buffer, room = memoryview(bytearray(largest + _LARGEST_FRAME)), memoryview(bytearray(largest))
         lead = self._lead
         while True:
-            lead.baton.acquire()
+            lead.baton.get()
             if self._over:
-                lead.baton.release()
+                lead.baton.put(None)
                 return
             term = lead.term
             while length := self._read(buffer):
@@ -150,7 +152,7 @@ class Loop:
         if answers.waits(request):
             with lead.lock:
                 lead.term += 1
-            lead.baton.release()
+            lead.baton.put(None)
             self._answer(request, answers)
             return False
         lead.answered += 1
@@ -219,7 +221,7 @@ class Loop:
                 if lead.busy and answered == last:
                     lead.term += 1
                     lead.busy = False
-                    lead.baton.release()
+                    lead.baton.put(None)
             idle = idle + 1 if answered == last else 0
             last = answered
             if idle > _IDLE_LOOKS:
@@ -231,7 +233,7 @@ class Loop:
     def _end(self) -> None:
         """Let every thread end: one after the other gets the baton, and passes it on."""
         self._over = True
-        self._lead.baton.release()
+        self._lead.baton.put(None)
         self._watched.set()
 
 

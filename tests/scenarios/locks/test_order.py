@@ -39,8 +39,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """What was done while which lock was held, and where, in scenarios that run with watched locks."""
     told = Told(tmp_path_factory.mktemp("locks"))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-         "-k", "not mounted and not fusepy", *SCENARIOS],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *SCENARIOS],
         env={**os.environ, **told.environment}, cwd=ROOT,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-TURN = "Alias"  # an alias's turn orders its writers across the network; everything may be done in it
+TURN = "TagWriters"  # a tag's turn orders its writers across the network; everything may be done in it
 Step = tuple[str, str]
 _STARTUP = Path(__file__).with_name("startup")
 

@@ -51,11 +51,12 @@ def test_a_killed_prefetch_goes_on_where_it_stopped(
         return None
 
     proxy.instead = slowly
+    of_the_mount = proxy.server.open_connections
     command = [sys.executable, REGFS, "prefetch", "--cache-dir", str(view.cache), f"{proxy.url}/{repository}:v1"]
     with subprocess.Popen(command, env=view.environment, stdout=subprocess.DEVNULL) as process:
         eventually(lambda: _marked(view) > 4)
         process.kill()
-    eventually(lambda: proxy.is_idle)
+    eventually(lambda: proxy.server.open_connections <= of_the_mount)
     proxy.instead = lambda request: None
     kept = _marked(view)
     assert kept > 4

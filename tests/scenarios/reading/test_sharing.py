@@ -64,7 +64,7 @@ def test_a_mount_goes_on_with_what_a_killed_one_had_fetched(
     one = mount(f"{proxy.url}/{repository}")
     assert read(one, "v1/large", 8 * MIB) == LARGE[: 8 * MIB]
     os.kill(process_of(one), signal.SIGKILL)
-    eventually(lambda: proxy.is_idle)
+    eventually(lambda: proxy.server.open_connections == 0)
     assert proxy.moved >= 8 * MIB
     proxy.begin()
     view = mount(f"{proxy.url}/{repository}", cache_dir=one.cache)
