@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regfs import exceptions
     from regfs.dxf.client import DXF, DXFBase, hash_bytes, hash_file
-    from regfs.dxf.logins import docker_auth
+    from regfs.dxf.docker_auth import docker_auth
 
 __all__ = ["DXF", "DXFBase", "docker_auth", "exceptions", "hash_bytes", "hash_file"]
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "exceptions":
         return import_module("regfs.exceptions")
-    return getattr(import_module("regfs.dxf.logins" if name == "docker_auth" else "regfs.dxf.client"), name)
+    return getattr(import_module("regfs.dxf.docker_auth" if name == "docker_auth" else "regfs.dxf.client"), name)
 
 
 def __dir__() -> list[str]:

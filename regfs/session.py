@@ -33,6 +33,7 @@ from regfs.util.private import OTHERWISE, private_directory, private_state
 
 if TYPE_CHECKING:
     from regfs.fs.filesystem import Filesystem
+    from regfs.metadata.archives import Archives
     from regfs.tree.tree import Tree
     from regfs.write.blobs import BlobPusher
     from regfs.write.journal import Journal
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Unusable(Exception):
-    """The registry, or a directory of the user's, cannot be used; the text is one line that says what to do."""
+    """The registry, or a directory of the user, cannot be used; the message is one line with the remedy."""
 
 
 def default_cache_dir() -> Path:
@@ -56,13 +57,13 @@ def default_state_dir() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the object graph is built for.
+    """The options from which the object graph is built.
 
-    :param ttl: seconds that what is known of the registry's names is fresh
-    :param cache_size: bytes; None is half of what is free
-    :param strict: verify every blob whole before any byte of it is served
+    :param ttl: seconds that remembered names of the registry are fresh
+    :param cache_size: bytes; None is half of the free space
+    :param strict: verify a whole blob before any byte of it is served
     :param whole: whether a registry that is named as a whole has to let the user in
-    :param platform: of multi-platform aliases, the one to show, as ``os-arch[-variant]``
+    :param platform: in multi-platform tags, the only platform to show, as ``os-arch[-variant]``
     """
 
     reference: Reference
@@ -87,7 +88,7 @@ class Graph:
     def __init__(self, options: Options) -> None:
         self._options = options
         self.activity = Activity()
-        self.user = ""  # whom the registry was told that this is; nobody when it did not ask
+        self.user = ""  # authenticated user name, or empty
         with _required():
             observed = replace(
                 options.connection, observer=self.activity.exchanged, credential=self._noting_user(options)
@@ -141,19 +142,30 @@ class Graph:
     # What a mount shows
 
     @cached_property
+    def archives(self) -> Archives:
+        """Opens the archives that blobs are."""
+        from regfs.cache.indexes import IndexFiles
+        from regfs.metadata.archives import Archives
+
+        return Archives(self.fetcher, IndexFiles(self._options.cache_dir), self.cache)
+
+    @cached_property
     def tree(self) -> Tree:
         """Knows what is at which path."""
         from regfs.tree.tree import Tree
 
         options = self._options
         if options.whole:
-            require_root(options.reference, self.catalog, self.remote, options.connection.logins)
+            require_root(options.reference, self.catalog, self.remote, options.connection)
         repository, tag = options.reference.repository, options.reference.alias
-        return Tree(self.catalog, self.fetcher, repository=repository, tag=tag, platform=options.platform)
+        return Tree(
+            self.catalog, self.fetcher, self.archives, repository=repository, tag=tag, platform=options.platform
+        )
 
     @cached_property
     def filesystem(self) -> Filesystem:
         """Does what the kernel asks for."""
+        from regfs.fs.errnos import explained
         from regfs.fs.filesystem import Filesystem
         from regfs.write.moves import Moves
         from regfs.write.open_files import Writings
@@ -161,7 +173,13 @@ class Graph:
         with _required():
             private_directory(self._options.state_dir / "mounts", OTHERWISE)
         writings = Writings(
-            self.journal, self.publisher, self.blobs, self.tree, adopting=self.cache, activity=self.activity
+            self.journal,
+            self.publisher,
+            self.blobs,
+            self.tree,
+            adopting=self.cache,
+            activity=self.activity,
+            explained=explained,
         )
         moves = Moves(self.tree, self.blobs, self.tags, writings)
         return Filesystem(self.tree, self.blobs, self.tags, moves, writings, self._options.read_only)
@@ -187,6 +205,8 @@ class Graph:
         """Stop transfers and close connections."""
         if "blobs" in self.__dict__:
             self.blobs.close()
+        if "archives" in self.__dict__:
+            self.archives.close()
         self.fetcher.close()
         self.remote.close()
 
@@ -205,7 +225,7 @@ def _required() -> Iterator[None]:
         raise Unusable(error.strerror or str(error)) from None
 
 
-def require_root(reference: Reference, catalog: Catalog, registry: Registry, logins: Callable[[str, str], str]) -> None:
+def require_root(reference: Reference, catalog: Catalog, registry: Registry, connection: Connection) -> None:
     """Make sure that there is what the mount's root is to be: the registry, a repository or a tag.
 
     :raises Unusable: when the registry does not have it
@@ -216,10 +236,10 @@ def require_root(reference: Reference, catalog: Catalog, registry: Registry, log
             registry.check()
             return
         if alias is not None and catalog.manifest(repository, alias) is None:
-            raise Unusable(f"{reference}: there is no such alias; mount the repository to see which there are")
+            raise Unusable(f"{reference}: there is no such tag; mount the repository to see its tags")
         if alias is None and catalog.aliases(repository) is None and not catalog.has_namespace(repository):
             raise Unusable(f"{reference}: there is no such repository; to make it, mount the registry, then mkdir")
     except (RegistryError, InvalidManifest) as error:
-        raise Unusable(explain(error, reference.host, logins(reference.host, repository or ""))) from None
+        raise Unusable(explain(error, reference.host, connection.trail_to(reference))) from None
     if alias is not None or catalog.aliases(repository) is not None:
         catalog.visited(repository)

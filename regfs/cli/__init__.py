@@ -1,4 +1,4 @@
-"""The commands. Each parses what the user wrote and says in one line what went wrong; none does the work itself."""
+"""The commands. Each parses the command line and prints an error in one line; other rooms do the work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CLEANING = 3.5  # seconds that it has to end by itself
 
 
 def main() -> NoReturn:
-    """Run a command. What was wrong with it is one line on standard error; the status is 2 then, else 0 or 1."""
+    """Run a command. A wrong command line is one line on standard error and exit status 2; otherwise 0 or 1."""
     signal.signal(signal.SIGINT, _interrupted)
     try:
         sys.exit(commands.main(prog_name="regfs", standalone_mode=False) or 0)
@@ -47,7 +47,7 @@ def main() -> NoReturn:
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:
-    """Let the command clean up, but not for long, whatever it waits for."""
+    """Let the command clean up for a few seconds, then end it."""
     ending = threading.Timer(_CLEANING, leave, (_INTERRUPTED,))
     ending.daemon = True
     ending.start()
@@ -57,13 +57,13 @@ def _interrupted(number: int, frame: object) -> NoReturn:
 @click.group(cls=LazyGroup, modules=_MODULES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="regfs")
 def commands() -> None:
-    """A container registry as a filesystem.
+    """Mount a container registry as a file system.
 
     \b
     regfs mount localhost:5000 /mnt/reg        mount a registry
     cp model.bin /mnt/reg/team/model/v1/       publish a file
     regfs umount /mnt/reg                      unmount it
 
-    The status is 0 when all was done, 1 when something failed, 2 when the command was written wrongly, 130 when it was
-    interrupted. Each option has a variable as well: REGFS_CA_FILE for --ca-file.
+    The exit status is 0 if the command did everything, 1 if something failed, 2 if the command line was wrong, and 130
+    if it was interrupted. You can also set each option in the environment: REGFS_CA_FILE for --ca-file.
     """

@@ -23,7 +23,6 @@ from regfs.cli.parameters import (
     ReferenceType,
     connecting,
     graph_options,
-    logins_of,
     progress_bar,
 )
 from regfs.fs.errnos import told
@@ -44,15 +43,16 @@ _ALIAS = click.argument("reference", type=ReferenceType(alias=True))
 
 @contextmanager
 def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
-    """The registry that a reference is in; what goes wrong with it is one line, and status 1."""
+    """Yield the objects for the registry of *reference*; on an error, print one line and exit with status 1."""
     host = Reference(reference.host, reference.scheme)
+    options = Options(whole=reference.repository is None, **graph_options(host, given))
     try:
-        with Graph(Options(whole=reference.repository is None, **graph_options(host, given))) as graph:
+        with Graph(options) as graph:
             yield graph
     except (Unusable, NothingThere, NotPossible) as error:
         _fail(error)
     except (Unreachable, TimedOut, Unauthenticated, Denied, InsecureLogin) as error:
-        _fail(explain(error, reference.host, logins_of(reference)))
+        _fail(explain(error, reference.host, options.connection.trail_to(reference)))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
     except (OSError, RegistryError, InvalidManifest) as error:
@@ -73,17 +73,17 @@ def _dump(value: object) -> None:
 @click.argument("path", default="")
 @connecting
 @PLATFORM
-@click.option("-l", "--long", "details", is_flag=True, help="Size, time, digest and media type too.")
-@click.option("-R", "--recursive", is_flag=True, help="Files in directories too; of a repository, of all its aliases.")
+@click.option("-l", "--long", "details", is_flag=True, help="Also print size, time, digest and media type.")
+@click.option("-R", "--recursive", is_flag=True, help="List directories recursively; of a repository, all its tags.")
 @JSON
 def ls(
     reference: Reference, path: str, platform: str | None, details: bool, recursive: bool, as_json: bool, **given: Any
 ) -> None:
-    """List what REFERENCE holds: a registry its repositories, a repository its aliases, an alias its files.
+    """List the repositories of a registry, the tags of a repository, or the files of a tag.
 
-    PATH is a directory of an alias, or a file of it. A directory, as one of each platform of a multi-platform alias,
-    has a slash behind its name. Nothing is downloaded: sizes and digests come from the manifest. With -l, a repository
-    is asked for the manifest of each alias.
+    PATH is a directory or a file in the tag. The name of a directory ends in a slash; a multi-platform tag has one
+    directory for each platform. ls downloads no blob: sizes and digests come from the manifest. With -l, ls reads the
+    manifest of each tag of a repository.
 
     \b
     regfs ls localhost:5000
@@ -123,7 +123,7 @@ def _time(seconds: int) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name; on a terminal, what could work upon that is written as escapes."""
+    """Return the name; on a terminal, escape the characters that could control it."""
     if not sys.stdout.isatty():
         return name
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
@@ -134,17 +134,19 @@ def _shown(name: str) -> str:
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @connecting
 @PLATFORM
-@click.option("-o", "--output", default=".", show_default="here", help="Where to; - is standard output.")
-@click.option("--keep", is_flag=True, help="Leave files alone that are there already.")
+@click.option(
+    "-o", "--output", default=".", show_default="here", help="Directory or file to write; - is standard output."
+)
+@click.option("--keep", is_flag=True, help="Do not touch existing files.")
 def get(
     reference: Reference, files: tuple[str, ...], platform: str | None, output: str, keep: bool, **given: Any
 ) -> None:
-    """Fetch the files of an alias, or only those named, which may be directories of it.
+    """Download the files of a tag, or only the named files and directories.
 
-    They are written below the directory -o under their titles, as `oras pull` does; files of the same names are
-    overwritten. One FILE can be given another name: -o may then be a file, or - for standard output. Each file appears
-    whole and verified, or not at all; of what goes to standard output, the end of a blob that is not its digest is
-    withheld, and the status is 1. What was fetched is in the cache, and not fetched again.
+    get writes them below the directory -o under their titles, as `oras pull` does, and overwrites files of the same
+    names. If you name one FILE, -o may be another file name, or - for standard output. A file appears once it is
+    complete and verified. On standard output, get withholds the end of a blob that does not match its digest, and
+    exits with status 1. Downloaded blobs are in the cache; get does not download them again.
 
     \b
     regfs get localhost:5000/team/model:v1
@@ -165,7 +167,7 @@ def get(
 
 
 def _is_special(output: str) -> bool:
-    """Whether *output* is there, and is what is written to, not replaced: a device, a pipe."""
+    """Return whether *output* exists and cannot be replaced: a device, a pipe."""
     try:
         mode = os.stat(output).st_mode
     except OSError:
@@ -175,7 +177,7 @@ def _is_special(output: str) -> bool:
 
 def _get_one(graph: Graph, reference: Reference, files: list[File], output: str) -> None:
     if len(files) != 1:
-        raise click.UsageError(f"-o {output} takes one file, not {len(files)}; name it")
+        raise click.UsageError(f"-o {output} takes one file, not {len(files)}; name one file")
     fd = sys.stdout.fileno() if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC)
     with progress_bar(reference, files[0].blob.size) as progress:
         pulling.copy(graph, files[0], fd, progress)
@@ -188,7 +190,7 @@ def _get(graph: Graph, reference: Reference, files: list[tuple[File, tuple[str, 
             pulling.pull(graph, wanted, destination, progress)
     graph.fetcher.finish()
     total = sum(file.blob.size for file, _ in wanted)
-    kept = f", {len(files) - len(wanted)} were there" if len(wanted) < len(files) else ""
+    kept = f", {len(files) - len(wanted)} existed" if len(wanted) < len(files) else ""
     click.echo(f"{reference}: {len(wanted)} files, {total} bytes in {goal}{kept}")
 
 
@@ -196,14 +198,15 @@ def _get(graph: Graph, reference: Reference, files: list[tuple[File, tuple[str, 
 @_ALIAS
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|DIR...")
 @connecting
-@click.option("-t", "--title", help="What the one FILE, or DIR, is called in the alias; . is a DIR without its name.")
+@click.option("-t", "--title", help="Name of the one FILE or DIR in the tag; . leaves out the name of DIR.")
 @JSON
 def put(reference: Reference, sources: tuple[str, ...], title: str | None, as_json: bool, **given: Any) -> None:
-    """Put files into an alias, which is made when it does not exist, and print the digest of its manifest.
+    """Publish files in a tag, and print the digest of the new manifest.
 
-    A FILE is called by its name without directories, a file of a DIR by its path from DIR's name on, as `cp -r` names
-    them; of DIR/. the name of DIR is left out. Files of the same titles are replaced, and everything else in the alias
-    stays. The alias changes once, when the registry has every file; when anything fails it stays as it was.
+    put creates the tag if it does not exist. It names files as `cp -r` does: a FILE keeps its own name, and the files
+    of a DIR keep the name of DIR in front. DIR/. leaves out the name of DIR. put replaces files of the same titles.
+    Other files in the tag are kept. The tag changes once, when the registry has every file. If anything fails, the
+    tag stays as it was.
 
     \b
     regfs put localhost:5000/team/model:v1 config.json weights.bin
@@ -234,12 +237,13 @@ def put(reference: Reference, sources: tuple[str, ...], title: str | None, as_js
 @_REFERENCE
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @connecting
-@click.option("-r", "--recursive", is_flag=True, help="FILE may be a directory: all files in it.")
-@click.option("-y", "--yes", is_flag=True, help="Delete an alias without asking.")
+@click.option("-r", "--recursive", is_flag=True, help="If FILE is a directory, remove all files in it.")
+@click.option("-y", "--yes", is_flag=True, help="Delete a tag without asking.")
 def rm(reference: Reference, files: tuple[str, ...], recursive: bool, yes: bool, **given: Any) -> None:
-    """Take FILEs out of an alias, all at once; or delete the alias, and no other alias of the same manifest.
+    """Remove FILEs from a tag, all at once; or delete the tag, and no other tag of the same manifest.
 
-    The bytes are the registry's to collect. A repository cannot be removed: the protocol has no request for that.
+    Blobs stay until the registry garbage-collects them. You cannot remove a repository: the protocol has no request for
+    it.
 
     \b
     regfs rm localhost:5000/team/model:v1 notes.txt
@@ -248,7 +252,7 @@ def rm(reference: Reference, files: tuple[str, ...], recursive: bool, yes: bool,
     """
     if reference.alias is None:
         what = "a repository" if reference.repository else "a registry"
-        fail(f"{reference} is {what}, which a registry's protocol cannot remove; name an alias of it")
+        fail(f"{reference} is {what}, which a registry's protocol cannot remove; name a tag of it")
     with registry_of(reference, given) as graph:
         if files:
             artifacts.remove_files(graph, reference, files, recursive)
@@ -260,7 +264,7 @@ def _delete(graph: Graph, reference: Reference, yes: bool) -> None:
     artifacts.require_alias(reference)
     artifacts.manifest_of(graph, reference)
     if not yes and not _agreed(f"Delete {reference}?"):
-        fail(f"{reference} is not deleted")
+        fail(f"{reference} was not deleted")
     artifacts.delete_alias(graph, reference)
 
 
@@ -270,18 +274,18 @@ def _agreed(question: str) -> bool:
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        fail("nobody answered; to delete without being asked: -y")
+        fail("no answer to the question; to delete without it: -y")
 
 
 @click.command()
 @_ALIAS
-@click.argument("aliases", nargs=-1, required=True, type=AliasType(), metavar="ALIAS...")
+@click.argument("aliases", nargs=-1, required=True, type=AliasType(), metavar="TAG...")
 @connecting
 @JSON
 def tag(reference: Reference, aliases: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Give what REFERENCE stands for more aliases in its repository: the same manifest, and no bytes are moved.
+    """Give the manifest of REFERENCE more tags in its repository. This moves no bytes.
 
-    REFERENCE is an alias or a digest. An ALIAS that there is already is moved. The digest is printed.
+    REFERENCE is a tag or a digest. If a TAG exists already, it is moved. tag prints the digest.
 
     \b
     regfs tag localhost:5000/team/model:v1 latest stable

@@ -20,11 +20,11 @@ from regfs.cli.parameters import CACHE_DIR, JSON, SizeType
 
 @click.group()
 def cache() -> None:
-    """Look at the cache, verify it, shrink it."""
+    """Show, verify or shrink the cache."""
 
 
 def caching(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that says which cache, which the command is then called with."""
+    """Add the option that names the cache, and call the command with that cache."""
 
     @functools.wraps(command)
     def with_cache(cache_dir: Path, **given: Any) -> None:
@@ -40,13 +40,13 @@ def caching(command: Callable[..., Any]) -> Callable[..., Any]:
 @caching
 @JSON
 def info(blobs: BlobStore, as_json: bool) -> None:
-    """Say what the cache holds."""
+    """Show the content of the cache."""
     usage = blobs.usage()
     if as_json:
         click.echo(json.dumps({"directory": os.fspath(blobs.directory), **asdict(usage)}))
         return
     click.echo(f"directory  {blobs.directory}")
-    click.echo(f"blobs      {usage.blobs} whole, {usage.partial} in part")
+    click.echo(f"blobs      {usage.blobs} complete, {usage.partial} partial")
     click.echo(f"size       {usage.size} bytes of at most {usage.limit}")
 
 
@@ -54,14 +54,14 @@ def info(blobs: BlobStore, as_json: bool) -> None:
 @caching
 @JSON
 def check(blobs: BlobStore, as_json: bool) -> None:
-    """Read every blob again and remove those that are not their digest. The status is 1 when there were any."""
+    """Verify every blob, and remove those that do not match their digest. The exit status is 1 if it removed any."""
     bad = list(blobs.check())
     if as_json:
         click.echo(json.dumps({"removed": bad, "blobs": blobs.usage().blobs}))
     else:
         for name in bad:
             click.echo(f"removed {name}")
-        click.echo(f"{blobs.usage().blobs} blobs are what their digests say")
+        click.echo(f"{blobs.usage().blobs} blobs match their digests")
     sys.exit(1 if bad else 0)
 
 
@@ -69,7 +69,7 @@ def check(blobs: BlobStore, as_json: bool) -> None:
 @caching
 @click.argument("size", type=SizeType())
 def prune(blobs: BlobStore, size: int) -> None:
-    """Remove the least recently used blobs until SIZE, such as 10G, is left. What is being read stays."""
+    """Remove the least recently used blobs until the cache is at most SIZE, such as 10G. Blobs in use stay."""
     blobs.make_room(size)
     click.echo(f"{blobs.usage().size} bytes are left")
 
@@ -77,6 +77,6 @@ def prune(blobs: BlobStore, size: int) -> None:
 @cache.command()
 @caching
 def clear(blobs: BlobStore) -> None:
-    """Remove every blob that nobody is reading."""
+    """Remove every blob that is not in use."""
     blobs.make_room(0)
     click.echo(f"{blobs.usage().size} bytes are left")

@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete the commands and options of regfs.
+    """Print the completion script of SHELL for the commands and options of regfs.
 
     \b
     bash   regfs completion bash > ~/.local/share/bash-completion/completions/regfs

@@ -23,9 +23,9 @@ from regfs.session import Graph, Options, Unusable
 @connecting
 @PLATFORM
 def prefetch(references: tuple[Reference, ...], platform: str | None, **given: Any) -> None:
-    """Fetch every blob of REFERENCE... into the cache: of an alias, or of all aliases of a repository.
+    """Download every blob of each REFERENCE into the cache: of a tag, or of all tags of a repository.
 
-    What is there already is not fetched again; an interrupted run goes on where it stopped.
+    prefetch does not download cached blobs again. After an interruption it continues where it stopped.
 
     \b
     regfs prefetch localhost:5000/team/model:v1

@@ -1,4 +1,4 @@
-"""What stands behind ``-o``, in /etc/fstab and on the command line: options as mount(8) writes them."""
+"""Options after ``-o``, in /etc/fstab and on the command line, in the notation of mount(8)."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SECRETS = frozenset({"password", "passwd", "pass", "token"})
 
 
 class UnknownOption(Exception):
-    """A word behind ``-o`` that is no option; the text says which it could have been."""
+    """A word after ``-o`` is not an option; the message suggests the nearest one."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What the words behind ``-o`` stand for.
+    """The meaning of the words after ``-o``.
 
-    :param arguments: of the command
-    :param kernel: the words that the kernel heeds, such as ``noexec``
+    :param arguments: the same as arguments of the command
+    :param kernel: the words for the kernel, such as ``noexec``
     """
 
     arguments: tuple[str, ...]
@@ -41,12 +41,12 @@ class Parsed:
 
 
 def parse(values: Iterable[str], command: click.Command, sloppy: bool = False) -> Parsed:
-    """Tell the words behind ``-o`` apart; those for mount(8) alone are left out.
+    """Sort the words after ``-o``; words that are only for mount(8) are left out.
 
-    :param values: as they were given, each a list with commas
-    :param command: what may stand there is its options that have a long name
-    :param sloppy: leave out what is unknown, too (``mount -s``)
-    :raises UnknownOption: for a word that is no option of *command*, nor one that every mount knows
+    :param values: the values of the options ``-o``, each a list with commas
+    :param command: the command whose long options are allowed
+    :param sloppy: leave out unknown words, too (``mount -s``)
+    :raises UnknownOption: for a word that is neither an option of *command* nor one of mount(8)
     """
     options = {opt.lstrip("-"): param for param in command.params for opt in param.opts if opt.startswith("--")}
     words = [word for value in values for word in _SEPARATOR.split(value) if word]
@@ -79,7 +79,7 @@ def _argument(word: str, options: Mapping[str, click.Parameter], sloppy: bool) -
 
 def _unknown(name: str, options: Iterable[str]) -> str:
     if name in _SECRETS:
-        return f"-o {name}: others could read it there; run: regfs login HOST, or set REGFS_PASSWORD"
+        return f"-o {name}: other users could read it there; run: regfs login HOST, or set REGFS_PASSWORD"
     known = [option.replace("-", "_") for option in options] + [*_OTHER_NAMES, *_KERNEL, *_NOT_OURS]
     near = difflib.get_close_matches(name, known, 1)
-    return f"-o {name}: there is no such option" + (f"; did you mean {near[0]}?" if near else "; see: regfs mount -h")
+    return f"-o {name}: unknown option" + (f"; did you mean {near[0]}?" if near else "; see: regfs mount -h")

@@ -1,4 +1,4 @@
-"""``mount.regfs``: what mount(8) calls for a file system of type regfs or fuse.regfs."""
+"""``mount.regfs``: the program that mount(8) calls for a file system of type regfs or fuse.regfs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _USAGE, _FAILED = 1, 32  # mount(8), EXIT STATUS
 
 
 def main() -> NoReturn:
-    """Mount as mount(8) asks for it. The status is that of mount(8): 0, 1 for wrong usage, 32 for no mount."""
+    """Mount for mount(8). The exit status is that of mount(8): 0, 1 for a wrong command line, 32 if mounting failed."""
     try:
         helper.main(prog_name="mount.regfs", standalone_mode=False)
     except click.ClickException as error:
@@ -34,17 +34,17 @@ def _end(message: str, status: int) -> NoReturn:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source")
 @click.argument("directory")
-@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Options, with commas between them.")
-@click.option("-s", "sloppy", is_flag=True, help="Leave out options that are not known.")
-@click.option("-f", "fake", is_flag=True, help="Check the arguments, and mount nothing.")
-@click.option("-n", "no_mtab", is_flag=True, help="For mount(8); it changes nothing.")
-@click.option("-v", "verbose", is_flag=True, help="Say what is mounted.")
-@click.option("-t", "kind", metavar="TYPE", help="For mount(8); it changes nothing.")
+@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Options, separated by commas.")
+@click.option("-s", "sloppy", is_flag=True, help="Ignore unknown options.")
+@click.option("-f", "fake", is_flag=True, help="Check the arguments and mount nothing.")
+@click.option("-n", "no_mtab", is_flag=True, help="Ignored; mount(8) passes it.")
+@click.option("-v", "verbose", is_flag=True, help="Print the mounted reference.")
+@click.option("-t", "kind", metavar="TYPE", help="Ignored; mount(8) passes it.")
 def helper(
     source: str, directory: str, options: tuple[str, ...], sloppy: bool, fake: bool, no_mtab: bool, verbose: bool,
     kind: str | None,
 ) -> None:  # fmt: skip
-    """Mount SOURCE, a reference as that of `regfs mount`, on DIRECTORY.
+    """Mount SOURCE, a reference as for `regfs mount`, on DIRECTORY.
 
     mount(8) calls this program for lines of /etc/fstab such as
 

@@ -23,7 +23,7 @@ from regfs.write.journal import Journal, Pending
 @click.command()
 @JSON
 def pending(as_json: bool) -> None:
-    """List the files whose push failed: their bytes are kept until they are pushed or dropped.
+    """List the files whose push failed. regfs keeps their bytes until you push or drop them.
 
     To push them, run `regfs push-pending`; to drop them, `regfs push-pending --drop`.
     """
@@ -55,10 +55,10 @@ def _when(item: Pending) -> str:
 @click.command("push-pending")
 @click.argument("identifiers", nargs=-1, metavar="[ID]...")
 @connecting
-@click.option("--drop", is_flag=True, help="Drop the files instead of pushing them; asks before it does.")
+@click.option("--drop", is_flag=True, help="Drop the files instead of pushing them, after asking.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def push_pending(identifiers: tuple[str, ...], drop: bool, yes: bool, **given: Any) -> None:
-    """Push the files that `regfs pending` lists, all or those named. The status is 1 when one could not be."""
+    """Push all files that `regfs pending` lists, or the named ones. The exit status is 1 if a push failed."""
     items = list(Journal(default_state_dir() / "journal", "").pending())
     unknown = set(identifiers) - {item.id for item in items}
     if unknown:

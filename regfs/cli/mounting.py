@@ -17,10 +17,10 @@ from regfs.session import default_state_dir
 
 
 class MountCommand(click.Command):
-    """A command whose every option can stand behind ``-o`` as well; one that stands for itself wins."""
+    """A command that also accepts each option after ``-o``; an option by itself takes precedence."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, with what is behind ``-o`` put in front; what of it is for the kernel is ``kernel_options``."""
+        """Parse *args* after the options of ``-o``; put those for the kernel into ``kernel_options``."""
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         try:
             behind = fstab.parse(given.get("options", ()), self, given.get("sloppy", False))
@@ -36,23 +36,30 @@ class MountCommand(click.Command):
 @click.argument("directory", shell_complete=directories)
 @connecting
 @option("--read-only", is_flag=True, help="Refuse every change.")
-@option("--platform", help="Of multi-platform aliases, show only this one, such as linux-arm64-v8.")
-@option("--offline", is_flag=True, help="Make no request; show what is cached.")
-@option("--repository", multiple=True, help="List this repository where the registry has no catalog; repeatable.")
-@option("--ttl", type=click.FloatRange(0), default=30.0, help="Seconds before names are asked for again.")
-@option("--verify", type=click.Choice(["lazy", "strict"]), default="lazy", help="strict: whole blobs before any byte.")
-@option("--allow-other", is_flag=True, help="Let other users in.")
+@option("--platform", help="In multi-platform tags, show only this platform, such as linux-arm64-v8.")
+@option("--offline", is_flag=True, help="Send no request; show the content of the cache.")
+@option("--repository", multiple=True, help="List this repository if the registry has no catalog; repeatable.")
+@option("--ttl", type=click.FloatRange(0), default=30.0, help="Seconds that names are remembered.")
+@option(
+    "--verify",
+    type=click.Choice(["lazy", "strict"]),
+    default="lazy",
+    help="strict: verify whole blobs before any byte is served.",
+)
+@option("--allow-other", is_flag=True, help="Let other users in; needs user_allow_other in /etc/fuse.conf.")
 @option("--uid", type=int, default=os.getuid, show_default="yours", help="Owner of the files.")
 @option("--gid", type=int, default=os.getgid, show_default="yours", help="Group of the files.")
-@option("--umask", type=str, default="0", help="Permission bits to take away, octal.")
-@option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Where a background mount logs to.")
-@option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="What it logs.")
-@option("--metrics", type=AddressType(), help="Serve metrics for Prometheus there, on loopback unless a host is named.")
+@option("--umask", type=str, default="0", help="Permission bits to remove, octal.")
+@option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Log file of a background mount.")
+@option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Lowest level to log."
+)
+@option("--metrics", type=AddressType(), help="Serve metrics for Prometheus, on loopback unless a host is given.")
 @option(
     "--fuse",
     type=click.Choice(["auto", "kernel", "fusepy"]),
     default="auto",
-    help="kernel: speak its own protocol; fusepy: use libfuse 2; auto: the first of them that can be used.",
+    help="kernel: speak the kernel's protocol; fusepy: use libfuse 2; auto: the first that can be used.",
 )
 @option("--fuse-fd", type=click.IntRange(0), help="Serve a mount that was made with this descriptor of /dev/fuse.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
@@ -62,14 +69,15 @@ class MountCommand(click.Command):
     multiple=True,
     expose_value=False,
     metavar="OPTIONS",
-    help="Any of these as in /etc/fstab, such as ro,uid=1000,cache_size=20G; what is for mount(8) alone is ignored.",
+    help="Any of these as in /etc/fstab, such as ro,uid=1000,cache_size=20G; options for mount(8) only are ignored.",
 )
-@click.option("-s", "sloppy", is_flag=True, expose_value=False, hidden=True, help="As that of mount.regfs.")
+@click.option("-s", "sloppy", is_flag=True, expose_value=False, hidden=True, help="As for mount.regfs.")
 def mount(reference: Reference, directory: str, foreground: bool, **given: Any) -> None:
     """Mount REFERENCE on DIRECTORY, and return when it answers.
 
-    REFERENCE is [http://|https://]HOST[:PORT][/REPOSITORY[:ALIAS|@DIGEST]]: a registry, one of its repositories, or
-    one alias of it. Without a scheme a loopback host is tried with HTTPS, then HTTP; any other host is HTTPS only.
+    REFERENCE is [http://|https://]HOST[:PORT][/REPOSITORY[:TAG|@DIGEST]]: a registry, a repository, a tag, or a
+    manifest by its digest. Without a scheme, regfs tries HTTPS and then HTTP on a loopback host, and HTTPS only on
+    any other host.
 
     \b
     regfs mount localhost:5000 /mnt/reg
@@ -114,13 +122,13 @@ def _mount_options(reference: Reference, directory: str, given: dict[str, Any]) 
 
 @click.command()
 @click.argument("directory", shell_complete=directories)
-@click.option("-l", "--lazy", is_flag=True, help="Unmount now, whoever uses it; wait for nothing.")
+@click.option("-l", "--lazy", is_flag=True, help="Unmount at once, even if the mount is busy, and do not wait.")
 def umount(directory: str, lazy: bool) -> None:
-    """Unmount DIRECTORY, and return when what was written there is pushed.
+    """Unmount DIRECTORY, and return when all its written files are pushed.
 
-    When it is busy, the message says which processes use it. Where the same mount is somewhere else as well, by a bind
-    or in another mount namespace, that one goes on, and is not waited for. The status is 1 when something could not be
-    pushed.
+    If the mount is busy, umount names the processes that use it. If the same mount is also in another place, as a bind
+    or in another mount namespace, it continues there, and umount does not wait for it. The exit status is 1 if a push
+    failed.
 
     \b
     regfs umount /mnt/reg

@@ -1,4 +1,4 @@
-"""What the commands share: how references and sizes are written, the way to a registry, a bar, the line of an error."""
+"""Shared by the commands: types of arguments, options of a connection, the progress bar, the line of an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 class ReferenceType(click.ParamType):  # type: ignore[type-arg]
     """A reference on the command line.
 
-    :param alias: whether it has to name an alias, or a digest
+    :param alias: whether it has to name a tag, or a digest
     """
 
     name = "reference"
@@ -35,7 +35,7 @@ class ReferenceType(click.ParamType):  # type: ignore[type-arg]
         self._alias = alias
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Reference:
-        """Parse it, or say in one line what the right form is."""
+        """Parse it, or fail with the correct form in one line."""
         if isinstance(value, Reference):
             return value
         try:
@@ -43,21 +43,21 @@ class ReferenceType(click.ParamType):  # type: ignore[type-arg]
         except InvalidReference as error:
             self.fail(str(error), param, ctx)
         if self._alias and reference.alias is None:
-            form = f"{reference}:ALIAS" if reference.repository else f"{reference}/REPOSITORY:ALIAS"
-            self.fail(f"{value!r} names no alias; the form is {form}", param, ctx)
+            form = f"{reference}:TAG" if reference.repository else f"{reference}/REPOSITORY:TAG"
+            self.fail(f"{value!r} names no tag; the form is {form}", param, ctx)
         return reference
 
 
 class AliasType(click.ParamType):  # type: ignore[type-arg]
-    """An alias on the command line, without its repository."""
+    """A tag on the command line, without its repository."""
 
-    name = "alias"
+    name = "tag"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take it as it is, or say in one line what an alias is."""
+        """Return it unchanged, or fail with the rules for tags in one line."""
         if not is_alias(value):
             self.fail(
-                f"{value!r} is not an alias; letters, digits, '.', '_' and '-', at most 128, not first '.' or '-'",
+                f"{value!r} is not a tag; letters, digits, '.', '_' and '-', at most 128, not first '.' or '-'",
                 param,
                 ctx,
             )
@@ -65,7 +65,7 @@ class AliasType(click.ParamType):  # type: ignore[type-arg]
 
 
 def directories(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete a directory. ``click.Path`` would look at it, and it may be a mount that hangs."""
+    """Let the shell complete a directory. ``click.Path`` would read it, and it may be a mount that hangs."""
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -87,7 +87,7 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
 
 
 class AddressType(click.ParamType):  # type: ignore[type-arg]
-    """Where to listen: a port, on loopback, or a host and a port."""
+    """Address to listen on: a port, on loopback, or a host and a port."""
 
     name = "[host:]port"
 
@@ -102,7 +102,7 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]
 
 
 def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option that the environment can give too, as ``REGFS_`` and its name."""
+    """Return an option that can also be set in the environment, as ``REGFS_`` and its name."""
     long = max(names, key=len).lstrip("-").partition("/")[0]
     variable = f"REGFS_{long.upper().replace('-', '_')}"
     return click.option(*names, envvar=variable, **{"show_default": True, **attributes})
@@ -117,8 +117,8 @@ def progress_bar(reference: Reference, total: int) -> Iterator[Callable[[int], o
         yield bar.update
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a program.")
-PLATFORM = option("--platform", help="Of a multi-platform alias, only this one, such as linux-arm64-v8.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+PLATFORM = option("--platform", help="In a multi-platform tag, use only this platform, such as linux-arm64-v8.")
 CACHE_DIR = option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -127,35 +127,39 @@ CACHE_DIR = option(
     help="The cache.",
 )
 _CONNECTING = (
-    option("--insecure", is_flag=True, help="Speak plain HTTP."),
+    option("--insecure", is_flag=True, help="Use plain HTTP."),
     option(
         "--ca-file",
         type=click.Path(exists=True, dir_okay=False),
-        help="CA certificates to verify its certificate with.",
+        help="CA certificates that verify the registry.",
     ),
     option("--client-cert", type=click.Path(exists=True, dir_okay=False), help="Client certificate."),
     option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Key of the client certificate."),
     option("--no-tls-verify", is_flag=True, help="Do not verify the registry's certificate."),
-    option("--username", help="Who to log in as; the password is read from REGFS_PASSWORD, else from standard input."),
+    option("--username", help="Log in as this user, with the password from REGFS_PASSWORD or standard input."),
     option("--mirror", type=ReferenceType(), multiple=True, help="Read from this registry first; repeatable."),
-    option("--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for the registry's answers."),
-    option("--retries", type=click.IntRange(0, 20), default=3, help="How often to repeat what failed in passing."),
+    option(
+        "--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds to wait for an answer of the registry."
+    ),
+    option("--retries", type=click.IntRange(0, 20), default=3, help="How often to retry transient failures."),
     CACHE_DIR,
     option(
-        "--cache-size", type=SizeType(), help="Keep the cache below this, such as 20G.  [default: half of what is free]"
+        "--cache-size",
+        type=SizeType(),
+        help="Keep the cache below this size, such as 20G.  [default: half of the free space]",
     ),
 )
 
 
 def connecting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how to reach a registry and where the cache is."""
+    """Add the options of a connection and of the cache."""
     for add in reversed(_CONNECTING):
         command = add(command)
     return command
 
 
 def graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]:
-    """What :class:`regfs.session.Options` takes, from the options of :func:`connecting`."""
+    """Return the arguments of :class:`regfs.session.Options`, from the options of :func:`connecting`."""
     return {
         "reference": reference,
         "connection": connection_to(reference, given),
@@ -165,11 +169,13 @@ def graph_options(reference: Reference, given: dict[str, Any]) -> dict[str, Any]
 
 
 def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
-    """How to reach the registry of a reference, from the options of :func:`connecting`; ends where they contradict."""
+    """Return the connection to the registry of *reference*; exit if the options contradict each other."""
     if (given["client_cert"] is None) != (given["client_key"] is None):
         fail("--client-cert and --client-key belong together; give both")
     if given["insecure"] and reference.scheme == "https":
         fail("--insecure contradicts https:// in the reference; leave one out")
+    logins = credentials.Credentials({name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"})
+    credential = _credential(reference, given["username"], logins)
     return Connection(
         insecure=given["insecure"],
         offline=given.get("offline", False),
@@ -180,35 +186,28 @@ def connection_to(reference: Reference, given: dict[str, Any]) -> Connection:
         ),
         timeout=given["timeout"],
         retries=given["retries"],
-        credential=_credential(reference, given["username"]),
-        mirrors=(*map(mirrors.Mirror, given["mirror"]), *mirrors.configured(os.environ, reference.host)),
-        logins=credentials.Credentials(_without_password()).describe,
+        credential=credential,
+        trail=lambda host, repository: () if given["username"] else logins.look_up(host, repository).trail,
+        mirrors=(*map(mirrors.of_reference, given["mirror"]), *mirrors.configured(os.environ, reference.host)),
+        locations=tuple(mirrors.locations(os.environ, reference.host)),
     )
 
 
-def _credential(reference: Reference, username: str | None) -> Callable[[str, str], Credential | None]:
+def _credential(
+    reference: Reference, username: str | None, logins: credentials.Credentials
+) -> Callable[[str, str], Credential | None]:
     given = None if username is None else Credential(username, password_given())
-    kept = credentials.Credentials(_without_password())
 
     def credential(host: str, repository: str) -> Credential | None:
         if given is not None and host == reference.host:
             return given
-        return kept.find(host, repository)
+        return logins.find(host, repository)
 
     return credential
 
 
-def _without_password() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "REGFS_PASSWORD"}
-
-
-def logins_of(reference: Reference) -> str:
-    """Where a login for a reference was looked for, and what was there."""
-    return credentials.Credentials(_without_password()).describe(reference.host, reference.repository or "")
-
-
 def password_given() -> str:
-    """From the environment, which then forgets it, else from standard input; never from the arguments."""
+    """Take the password out of the environment, or read it from standard input; never from the arguments."""
     password = os.environ.pop("REGFS_PASSWORD", None)
     if password is not None:
         return password

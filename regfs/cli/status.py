@@ -29,11 +29,11 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 @click.argument("directory", required=False, shell_complete=directories)
 @JSON
 def status(directory: str | None, as_json: bool) -> None:
-    """Say what your mounts are doing, or the one on DIRECTORY.
+    """Show the state of your mounts, or of the one on DIRECTORY.
 
-    For each its reference, age, open files, use of the cache and the network, requests, files on their way, and the
-    last errors with what to do; for each registry how many files were not pushed. The mounts are not asked through the
-    kernel: one that hangs is shown as such.
+    For each mount, status shows the reference, age, open files, use of the cache and the network, requests, pushes
+    under way, and the last errors with their remedies. For each registry it shows the number of files that were not
+    pushed. status does not ask through the kernel, so it also shows a mount that hangs.
 
     \b
     regfs status
@@ -45,7 +45,7 @@ def status(directory: str | None, as_json: bool) -> None:
     if directory is not None:
         alive, dead = _on(directory, alive), _on(directory, dead)
         if not alive and not dead:
-            fail(f"{directory} is not a mount of regfs; for all of them run: regfs status")
+            fail(f"{directory} is not a mount of regfs; to see all mounts: regfs status")
         host = (*alive, *dead)[0].host
         pending = Counter({host: pending[host]} if host in pending else {})
     found = [_described(mounted, ask(register.directory, mounted.pid)) for mounted in alive]
@@ -85,11 +85,11 @@ def _lines(found: list[dict[str, Any]], pending: Mapping[str, int]) -> Iterator[
 def _of_mount(item: dict[str, Any]) -> Iterator[str]:
     yield f"{item['directory']}  {item['reference']}"
     if item["state"] == "dead":
-        yield f"  its process {item['pid']} is gone; mount again, or run: regfs umount {item['directory']}"
+        yield f"  process {item['pid']} is gone; mount again, or run: regfs umount {item['directory']}"
         return
     up = timedelta(seconds=int(item["uptime"]))
     if item["state"] == "hangs":
-        yield f"  process {item['pid']}, for {up}; it does not answer: it is stopped, or hangs"
+        yield f"  process {item['pid']}, for {up} does not answer: it is stopped, or hangs"
         return
     cache, network = item["cache"], item["network"]
     yield f"  process   {item['pid']}, for {up}, {item['handles']} files open"

@@ -137,8 +137,8 @@ class DXFBase:
             raise DXFAuthInsecureError
         return self._answered(response, username, password, actions, authorization, user_agent)
 
-    def _authenticate_plainly(self, response: Response, username: str | None, password: str | None) -> None:
-        """Authenticate over plain HTTP, for a host that nobody else can listen to."""
+    def _authenticate_here(self, response: Response, username: str | None, password: str | None) -> None:
+        """Authenticate over plain HTTP as well, for a host that nobody else can listen to."""
         self._answered(response, username, password, None, None, _USER_AGENT)
 
     def _answered(

@@ -23,10 +23,9 @@ from regfs.exceptions import (
     DXFUnsupportedSchemaType,
 )
 from regfs.oci import manifest as manifests
-from regfs.oci.reference import is_digest
+from regfs.oci.reference import full_name, is_digest
 from regfs.registry.http import wire
 from regfs.registry.http.transport import CREATED, NOT_FOUND, HTTPError, Response, status_of
-from regfs.registry.hub import full_name
 
 __all__ = ["DXF", "DXFBase", "hash_bytes", "hash_file"]
 

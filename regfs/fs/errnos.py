@@ -56,6 +56,11 @@ def told(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
+def explained(error: Exception) -> tuple[int, str]:
+    """The errno of *error*, and what it says."""
+    return errno_of(error), told(error)
+
+
 @contextmanager
 def errors_as_errno(verb: str, path: str | None) -> Iterator[None]:
     """Raise any error as an OSError with an errno, and log it once unless it is an ordinary answer.

@@ -59,7 +59,7 @@ def manifest_of(graph: Graph, reference: Reference, *, mirrored: bool = False) -
         else catalog.current(repository, alias, mirrored=mirrored)
     )
     if found is None:
-        raise NothingThere(f"{reference}: there is no such alias; to see which there are: regfs ls {_above(reference)}")
+        raise NothingThere(f"{reference}: there is no such tag; to see the tags: regfs ls {_above(reference)}")
     return found
 
 

@@ -159,21 +159,53 @@ class Catalog:
     def aliases(self, repository: str) -> frozenset[str] | None:
         """The aliases of a repository; None when the registry does not know it."""
 
+        try:
+            return self._list_of_tags(repository)
+        except Unsupported:
+            return frozenset()
+
+    def _list_of_tags(self, repository: str) -> frozenset[str] | None:
         def ask(_: object) -> frozenset[str] | None:
-            try:
-                names = self._remote.tags(repository)
-            except Unsupported:
-                return frozenset()
+            names = self._remote.tags(repository)
             return None if names is None else frozenset(filter(is_alias, names))
 
         return self._remembered(("aliases", repository), ask)
 
+    def may_be_namespace(self, name: str) -> bool:
+        """Whether repositories may be below *name*, which is none: not where any name has a list of no tags."""
+        if self.has_catalog:
+            return self.has_namespace(name)
+        try:
+            return self._list_of_tags(name) is None
+        except (Denied, Unauthenticated, Unsupported):
+            return True
+
     def has_tag(self, repository: str, tag: str) -> bool:
-        """Whether there is a tag; where no tag at all is listed, as some registries list none, its manifest tells."""
+        """Whether there is a tag. Lists can be late, cut off or empty: the manifest tells of what they do not have.
+
+        While a list is fresh, it is believed, so that names that are not there cost no request.
+        """
+        key = ("aliases", repository)
+        with self._lock:
+            answer = self._answers.get(key)
+        is_fresh = answer is not None and monotonic() < answer.until
         listed = self.aliases(repository)
-        if listed is None:
+        if listed is None or tag in listed:
+            return listed is not None
+        if not listed:
+            return self.manifest(repository, tag) is not None
+        if is_fresh or monotonic() < self._silent_until or not self._has_unlisted(repository, tag):
             return False
-        return tag in listed or (not listed and self.manifest(repository, tag) is not None)
+        self._edit(key, lambda names: (names or frozenset()) | {tag})
+        return True
+
+    def _has_unlisted(self, repository: str, tag: str) -> bool:
+        try:
+            return self.manifest(repository, tag) is not None
+        except InvalidManifest:
+            return True
+        except (*_REFUSED, *_TRANSIENT):
+            return False
 
     def manifest(self, repository: str, reference: str) -> Manifest | Index | None:
         """What an alias or digest stands for; None when the repository does not have it.

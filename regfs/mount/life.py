@@ -35,18 +35,18 @@ log = logging.getLogger(__name__)
 _READY = b"ready\n"
 _BUSY = os.strerror(errno.EBUSY)
 _DEVICE, _FUSE = "/dev/fuse", os.makedev(10, 229)  # its number in Linux: Documentation/admin-guide/devices.txt
-_ANSWER_SECONDS = 5.0  # that a directory is given to be listed: what is mounted there may hang
-_NAMED = 3  # of the processes that keep a mount busy
-_LOOK_AROUND = 1.0  # seconds that an end may take before it is looked for what keeps the mount alive
+_ANSWER_SECONDS = 5.0  # to list a directory: the mount on it may hang
+_NAMED = 3  # processes that an error names
+_LOOK_AROUND = 1.0  # seconds to wait for the end before looking for other places of the mount
 
 
 class MountFailed(Exception):
-    """There is no mount, or it cannot be ended; the text is one line that says what to do."""
+    """Mounting or unmounting failed; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MountOptions(Options):
-    """What ``regfs mount`` was asked for.
+    """The options of ``regfs mount``.
 
     :param metrics: host and port to serve metrics on, for Prometheus
     :param kernel_options: words of mount(8) that the kernel heeds, such as ``noexec``
@@ -75,7 +75,7 @@ class MountOptions(Options):
 def mount_in_foreground(options: MountOptions) -> None:
     """Mount, and serve until unmounted.
 
-    :raises MountFailed: when there is no mount
+    :raises MountFailed: if mounting fails
     """
     _check(options)
     log_to(logging.StreamHandler(), options.log_level)
@@ -89,7 +89,7 @@ def mount_in_foreground(options: MountOptions) -> None:
 def mount_in_background(options: MountOptions) -> None:
     """Mount, and return when the mount answers; another process serves it until it is unmounted.
 
-    :raises MountFailed: when there is no mount
+    :raises MountFailed: if mounting fails
     """
     _check(options)
     told, tell = os.pipe()
@@ -120,7 +120,7 @@ def _check(options: MountOptions) -> None:
 
 
 def _one_line(lines: list[str]) -> str:
-    """What a mount that failed said: its own last line, after what libfuse said before it."""
+    """Return the error of a failed mount: its own last line, then the line of libfuse before it."""
     told = [line.removeprefix("fusermount: ").removeprefix("fuse: ") for line in lines if line.strip()]
     if not told:
         return "the mount ended before it answered; see its log"
@@ -128,7 +128,7 @@ def _one_line(lines: list[str]) -> str:
 
 
 def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
-    """The life of the background process. What libfuse prints before it is ready goes to who waits, too."""
+    """Run the background process. The waiting command also gets the output of libfuse until the mount is ready."""
     status = 1
     try:
         os.setsid()
@@ -158,9 +158,9 @@ def _serve_detached(options: MountOptions, tell: int) -> NoReturn:
 
 
 def check_own_files(options: MountOptions) -> None:
-    """Make sure that the mount does not wait for itself, or for another mount: for its cache, journal or log.
+    """Require that the mount never waits for itself or another mount, by its cache, journal or log.
 
-    :raises MountFailed: when one of these lies in the directory to be mounted on, or on a mount of regfs
+    :raises MountFailed: if one of these is in the directory to mount on, or on a mount of regfs
     """
     mounted_on = os.fspath(without_touching(os.fspath(options.directory)))
     there = [mount for mount in mounts() if mount.kind == "fuse.regfs"]
@@ -176,9 +176,9 @@ def check_own_files(options: MountOptions) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Make sure that a mount can be put on *directory*; heal what a killed mount left there.
+    """Require that *directory* can be mounted on; remove a dead mount of a killed process.
 
-    :raises MountFailed: when it cannot
+    :raises MountFailed: if it cannot be mounted on
     """
     try:
         entries = _entries(directory)
@@ -198,9 +198,9 @@ def check_directory(directory: Path) -> None:
 
 
 def _entries(directory: Path) -> list[str]:
-    """The names in *directory*, where another mount may be that hangs.
+    """List *directory*; a mount on it may hang.
 
-    :raises MountFailed: when it does not answer
+    :raises MountFailed: if it does not answer
     """
 
     def listed() -> list[str] | OSError:
@@ -217,9 +217,9 @@ def _entries(directory: Path) -> list[str]:
 
 
 def _check_device() -> None:
-    """Make sure that who runs this can mount with FUSE.
+    """Require that this user can mount with FUSE.
 
-    :raises MountFailed: when not
+    :raises MountFailed: if not
     """
     if not os.path.exists(_DEVICE) or os.stat(_DEVICE).st_rdev != _FUSE:
         raise MountFailed(
@@ -296,7 +296,7 @@ def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None
     """Answer the kernel until the mount is unmounted.
 
     :param mounted: called once the kernel can ask
-    :raises MountFailed: when libfuse cannot mount it
+    :raises MountFailed: if libfuse cannot mount it
     """
     from regfs.mount.fusepy_adapter import FILE_NAMES, DirectReads, Operations
 
@@ -325,7 +325,7 @@ def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None
 
 @contextmanager
 def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
-    """Let the mount be asked how it fares: by ``regfs status``, and by Prometheus when that was asked for."""
+    """Answer ``regfs status``, and serve metrics to Prometheus if the options ask for it."""
     errors = logging.getLogger("regfs")
     failures = Failures(graph.activity)
 
@@ -350,11 +350,11 @@ def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
 
 
 def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
-    """Unmount the directory *named*, and wait until what was written there is pushed.
+    """Unmount the directory *named*, and wait until its written files are pushed.
 
-    :param lazy: take it out of the tree now; who uses it goes on, and nothing is waited for (umount(8), ``-l``)
-    :returns: where the same mount lives on, which is not waited for: a line for a person
-    :raises MountFailed: when nothing of regfs is mounted there, it is busy, or something could not be pushed
+    :param lazy: remove it from the tree at once, also while processes use it, and do not wait (umount(8), ``-l``)
+    :returns: one line for the user if the same mount continues in another place; unmount does not wait for that
+    :raises MountFailed: if no mount of regfs is there, it is busy, or a push failed
     """
     directory = without_touching(named)
     there = mount_on(directory)
@@ -390,7 +390,7 @@ def _fusermount(*arguments: str, directory: Path) -> None:
 
 
 def _who(directory: Path) -> str:
-    """Who is in the way of an unmount, and what to do."""
+    """Return the error of a busy mount: the processes that use it, and the remedy."""
     found = list(users(directory))
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     told = ", ".join(map(str, found[:_NAMED])) or "a process of another user uses it, or a mount in it"

@@ -1,8 +1,8 @@
-"""Who uses a mount, and where it is mounted: from /proc alone, without touching the mount, which may hang.
+"""The users of a mount and the places where it is mounted, read from /proc. Never touches the mount, which may hang.
 
-Reading /proc/PID can wait for that process: while it is in execve(2), its descriptors cannot be looked at, and execve
-waits for the mount that has to answer the close of a file. So each process is looked at in a thread of its own, for a
-limited time, and never from the process that serves a mount.
+Reading /proc/PID can wait for that process: nothing can read its descriptors during execve(2), and execve can wait for
+the mount to answer the close of a file. So a thread of its own reads each process, for a limited time. The process that
+serves a mount never reads /proc/PID.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import TypeVar
 from regfs.util.jobs import answered
 
 _LINKS = ("cwd", "root", "exe")
-_LOOK_SECONDS = 2.0  # to look at all processes
+_LOOK_SECONDS = 2.0  # to read all processes
 Result = TypeVar("Result")
-_ESCAPED = re.compile(rb"\\([0-7]{3})")  # how mountinfo writes spaces and the like
+_ESCAPED = re.compile(rb"\\([0-7]{3})")  # mountinfo escapes spaces and the like
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Mount:
 class User:
     """A process that uses a mount.
 
-    :param path: one of the files or directories of the mount that it uses
+    :param path: one of the files or directories of the mount in use
     """
 
     pid: int
@@ -53,9 +53,9 @@ class User:
 
 
 def mounts(process: str = "self") -> Iterator[Mount]:
-    """What is mounted for a process, the last in a place is the one to be seen.
+    """Yield the mounts of a process; of several in one place, the last one is visible.
 
-    :raises OSError: when that may not be known
+    :raises OSError: if this user may not read them
     """
     with open(f"/proc/{process}/mountinfo", "rb") as lines:
         for line in lines:
@@ -65,7 +65,7 @@ def mounts(process: str = "self") -> Iterator[Mount]:
 
 
 def others(device: str) -> Iterator[str]:
-    """Where a file system is mounted, and for whom: here, and in other mount namespaces, as far as may be known."""
+    """Yield the places of a file system, in this and in other mount namespaces, as far as this user may read them."""
     namespaces: dict[str, str] = {}
     for process, namespace in answered(map(_calling(_namespace), ("self", *_processes())), _LOOK_SECONDS):
         namespaces.setdefault(namespace, process)
@@ -87,13 +87,13 @@ def _namespace(process: str) -> tuple[str, str]:
 
 
 def _places(device: str, process: str) -> list[str]:
-    """Where a file system is mounted in the mount namespace of a process, in words."""
+    """Describe the places of a file system in the mount namespace of a process."""
     whose = "" if process == "self" else f" for {_command(process)} ({process}), in a mount namespace of its own"
     return [f"on {mount.directory}{whose}" for mount in mounts(process) if mount.device == device]
 
 
 def users(directory: Path) -> Iterator[User]:
-    """The processes that use something in *directory*, as far as this user may know."""
+    """Yield the processes that use a file in *directory*, as far as this user may read them."""
     for user in answered(map(_calling(partial(_user, os.fspath(directory))), _processes()), _LOOK_SECONDS):
         if user is not None:
             yield user
@@ -122,5 +122,5 @@ def _used(process: Path) -> Iterator[str]:
 
 
 def is_in(path: str, directory: str) -> bool:
-    """Whether a path is a directory, or something below it; by name."""
+    """Return whether *path* is *directory* or is below it, by name."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""Telling systemd how a service fares. Knows nothing of mounts."""
+"""Notifies systemd of the state of a service. Knows nothing of mounts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def notify(environment: Mapping[str, str], *states: str) -> None:
-    """Tell the service manager, when there is one that asked for it.
+    """Send *states* to the service manager, if it asked for them.
 
     :param states: such as ``READY=1`` (sd_notify(3))
     """

@@ -1,4 +1,4 @@
-"""Which mounts are alive: one file for each, locked by the process that serves it for as long as it lives."""
+"""The table of live mounts: one file for each mount, locked by its process as long as the process lives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Mounted:
     """A mount.
 
     :param since: seconds since the epoch
-    :param left: files that were not pushed when it ended; None while it lives, or when it was killed
+    :param left: number of files not pushed when it ended; None while it lives, or if it was killed
     """
 
     pid: int
@@ -36,7 +36,7 @@ class Mounted:
 class Register:
     """The files of a user's mounts.
 
-    :param directory: made when missing, for the user alone
+    :param directory: created if missing, readable only by the user
     """
 
     def __init__(self, directory: Path) -> None:
@@ -44,7 +44,7 @@ class Register:
 
     @contextmanager
     def entered(self, reference: str, host: str, directory: Path) -> Iterator[list[int]]:
-        """Be registered; yields a list to append the number of files to that were not pushed in the end."""
+        """Register this process; yield a list for the numbers of files that were not pushed in the end."""
         private_directory(self.directory, OTHERWISE)
         mounted = Mounted(os.getpid(), reference, host, os.fspath(directory), time.time())
         path = self.directory / f"{mounted.pid}.json"
@@ -61,14 +61,14 @@ class Register:
                     path.unlink(missing_ok=True)
 
     def alive(self) -> Iterator[Mounted]:
-        """The mounts that are served."""
+        """Yield the mounts with a live process."""
         for path in sorted(self.directory.glob("*.json")):
             mounted = _read(path)
             if mounted is not None and _is_locked(path):
                 yield mounted
 
     def dead(self) -> Iterator[Mounted]:
-        """The mounts whose process is gone, while something is still mounted there; what others left is removed."""
+        """Yield the mounts whose process is gone and that are still mounted; remove the files of the others."""
         alive = {mounted.directory for mounted in self.alive()}
         for path in sorted(self.directory.glob("*.json")):
             mounted = _read(path)
@@ -81,13 +81,13 @@ class Register:
                 path.with_suffix(".sock").unlink(missing_ok=True)
 
     def on(self, directory: Path) -> Mounted | None:
-        """The mount that is served on *directory*."""
+        """Return the live mount on *directory*."""
         return next((mounted for mounted in self.alive() if mounted.directory == os.fspath(directory)), None)
 
     def wait(self, mounted: Mounted, seconds: float) -> int | None:
         """Wait for a mount to end.
 
-        :returns: how many files it left behind that were not pushed; None when it lives on after that time
+        :returns: number of files that were not pushed; None if the mount is still alive after *seconds*
         """
         path = self.directory / f"{mounted.pid}.json"
         end = time.monotonic() + seconds
@@ -101,19 +101,19 @@ class Register:
 
 
 def without_touching(directory: str) -> Path:
-    """Where *directory* is, with no links in it, without asking what is mounted there, which may hang."""
+    """Resolve the links in *directory* without touching a mount on it, which may hang."""
     absolute = Path(os.path.abspath(directory))
     named = Path(os.path.realpath(absolute.parent), absolute.name)
     return named if is_mounted(named) else Path(os.path.realpath(named))
 
 
 def is_mounted(directory: Path) -> bool:
-    """Whether what is to be seen on *directory*, which has no links in it, is a mount of regfs, alive or dead."""
+    """Return whether a mount of regfs, alive or dead, is visible on *directory*, which has no links in it."""
     return mount_on(directory) is not None
 
 
 def mount_on(directory: Path) -> Mount | None:
-    """The mount of regfs, alive or dead, that is to be seen on *directory*, which has no links in it."""
+    """Return the mount of regfs, alive or dead, that is visible on *directory*, which has no links in it."""
     there = [mount for mount in mounts() if mount.directory == directory][-1:]
     return next((mount for mount in there if mount.kind == "fuse.regfs"), None)
 

@@ -1,1 +1,1 @@
-"""What a process has done and is doing: counters, metrics, logs, reports. Knows no registry."""
+"""The activity of a process: counters, metrics, logs, reports. Knows no registry."""

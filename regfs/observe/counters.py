@@ -1,4 +1,4 @@
-"""What a mount has done and is doing, counted. Knows no registry, and asks nobody.
+"""The counters of a mount. Knows no registry, and makes no request.
 
 ``Activity._lock`` is innermost, and held for a few additions.
 """
@@ -18,14 +18,14 @@ from regfs.observe.exchange import Exchange
 
 log = logging.getLogger(__name__)
 
-_ERRORS = 20  # the last ones are kept
+_ERRORS = 20  # number of last errors that are kept
 
 
 @dataclass(frozen=True)
 class Requests:
     """The requests of one method, kind and result.
 
-    :param seconds: that all of them took together
+    :param seconds: duration of all of them together
     """
 
     method: str
@@ -37,10 +37,10 @@ class Requests:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error that a program was told, or that none could be told.
+    """An error that a program received, or that no program could receive.
 
     :param time: seconds since the epoch
-    :param errno: its number
+    :param errno: error number
     """
 
     time: float
@@ -52,10 +52,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Push:
-    """A file on its way to the registry.
+    """A push under way.
 
     :param size: in bytes
-    :param sent: bytes of it that went out
+    :param sent: bytes of it sent so far
     :param since: seconds since the epoch
     """
 
@@ -71,7 +71,7 @@ class Counts:
 
     :param hits: opened blobs that were in the cache
     :param misses: opened blobs that were not
-    :param pushed: files that the registry took
+    :param pushed: files that the registry accepted
     :param cached: read by programs from blobs that were in the cache
     :param received: of blobs, from the registry
     :param sent: to the registry, in the bodies of requests
@@ -110,7 +110,7 @@ class Activity:
     def opened(self, cached: bool) -> None:
         """Count an opened blob.
 
-        :param cached: whether it was whole in the cache
+        :param cached: whether the cache had all of it
         """
         with self._lock:
             self._counts.hits += cached
@@ -128,9 +128,9 @@ class Activity:
 
     @contextmanager
     def pushing(self, target: str, size: int, sent: Callable[[], int]) -> Iterator[None]:
-        """Note that a file is on its way; it counts as pushed when nothing is raised.
+        """Note a push under way; the file counts as pushed if the block raises nothing.
 
-        :param sent: says how many bytes of it went out so far
+        :param sent: returns the number of bytes sent so far
         """
         push, since = object(), time.time()
         with self._lock:
@@ -149,37 +149,37 @@ class Activity:
             self._failures.append(failure)
 
     def counts(self) -> Counts:
-        """The counters now."""
+        """Return the counters now."""
         with self._lock:
             return replace(self._counts)
 
     def requests(self) -> list[Requests]:
-        """The requests so far, the most frequent ones first."""
+        """Return the requests so far, the most frequent ones first."""
         with self._lock:
             found = [Requests(*key, count, seconds) for key, (count, seconds) in self._requests.items()]
         return sorted(found, key=lambda item: -item.count)
 
     def pushes(self) -> list[Push]:
-        """The files on their way now, the oldest first."""
+        """Return the pushes under way, the oldest first."""
         with self._lock:
             describing = list(self._pushes.values())
         return [describe() for describe in describing]
 
     def failures(self) -> list[Failure]:
-        """The last errors, the oldest first."""
+        """Return the last errors, the oldest first."""
         with self._lock:
             return list(self._failures)
 
 
 class Failures(logging.Handler):
-    """Takes the errors that are logged with a verb, a path and an errno to an :class:`Activity`."""
+    """Passes logged errors with a verb, a path and an errno to an :class:`Activity`."""
 
     def __init__(self, activity: Activity) -> None:
         super().__init__(logging.ERROR)
         self._activity = activity
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, when it is one that a program was told, or should have been."""
+        """Keep the error if a program received it, or should have received it."""
         number = getattr(record, "errno", None)
         if number is not None:
             verb, path, text = record.args if isinstance(record.args, tuple) else ("", "", record.getMessage())

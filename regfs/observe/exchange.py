@@ -1,4 +1,4 @@
-"""A request and what came of it, as those are told who count them. Pure; has no header, no body and no query."""
+"""Record of one HTTP request, passed to observers. Pure; has no header, no body and no query."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_KINDS = (  # the first that fits the path
+_KINDS = (  # the first match of the path
     ("token", re.compile(r"/token$|/auth$|/oauth2")),
     ("upload", re.compile(r"^/v2/.+/blobs/uploads/")),
     ("blob", re.compile(r"^/v2/.+/blobs/")),
@@ -22,8 +22,8 @@ class Exchange:
     """One request.
 
     :param address: without its query
-    :param result: the status of the answer, or the kind of error when there was none
-    :param seconds: from the request to the answer's headers, with repeats
+    :param result: the status of the answer, or the kind of error if there was none
+    :param seconds: from the request to the answer's headers, with retries
     :param sent: bytes of the request's body
     :param answer: bytes of the answer's body, by its headers
     """
@@ -37,7 +37,7 @@ class Exchange:
 
     @property
     def kind(self) -> str:
-        """What it was about: manifest, blob, upload, tags, catalog, token, ping, other."""
+        """Return the kind of its target: manifest, blob, upload, tags, catalog, token, ping, other."""
         path = "/" + self.address.partition("://")[2].partition("/")[2]
         return next((kind for kind, pattern in _KINDS if pattern.search(path)), "other")
 

@@ -1,4 +1,4 @@
-"""Where a mount logs to, and how: a file of the user's alone, standard error, or the journal of systemd."""
+"""The log of a mount: a file that only the user can read, standard error, or the journal of systemd."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PRIORITIES, _DEBUG = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4
 
 
 def log_file(path: Path | None, state_dir: Path) -> logging.Handler:
-    """A log file, with some older ones when it grows.
+    """Open a log file that keeps some older files when it grows.
 
     :param path: None is ``log/mount.log`` in *state_dir*
-    :raises OSError: when it cannot be written
+    :raises OSError: if it cannot be written
     """
     if path is None:
         path = state_dir / "log" / "mount.log"
@@ -34,7 +34,7 @@ def log_file(path: Path | None, state_dir: Path) -> logging.Handler:
 
 
 def log_to(handler: logging.Handler, level: str) -> None:
-    """Log there what is at least as bad as *level*."""
+    """Log lines of at least *level* to *handler*."""
     if handler.formatter is None:
         handler.setFormatter(_ForJournal() if _is_journal() else _Printable("%(levelname)s %(message)s"))
     logger = logging.getLogger("regfs")
@@ -45,34 +45,34 @@ def log_to(handler: logging.Handler, level: str) -> None:
 
 
 def _log_uncaught(error: threading.ExceptHookArgs) -> None:
-    """A defect, which would be told on standard error: a mount in the background has none."""
+    """Log a defect that Python would print on standard error, which a background mount does not have."""
     if error.exc_value is not None and not isinstance(error.exc_value, SystemExit):
         name = error.thread.name if error.thread else "a thread"
         logging.getLogger("regfs").error("%s failed", name, exc_info=error.exc_value)
 
 
 def _is_journal() -> bool:
-    """Whether standard error goes to the journal of systemd (systemd.exec(5), ``$JOURNAL_STREAM``)."""
+    """Return whether standard error goes to the journal of systemd (systemd.exec(5), ``$JOURNAL_STREAM``)."""
     status = os.fstat(2)
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """Log files that are the user's alone, whatever the umask is."""
+    """Log files that only the user can read, with any umask."""
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=private_opener)
 
 
 class _Printable(logging.Formatter):
-    """Lines in which nothing that a registry said can pass for another line, or move a terminal's cursor."""
+    """Escapes text of a registry, so that it can neither forge a line nor control a terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         return printable(super().formatMessage(record))
 
 
 class _ForJournal(_Printable):
-    """Lines whose level systemd understands (sd-daemon(3))."""
+    """Writes levels for systemd (sd-daemon(3))."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         return f"<{_PRIORITIES.get(record.levelno, _DEBUG)}>{super().formatMessage(record)}"

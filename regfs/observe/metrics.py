@@ -1,4 +1,4 @@
-"""The counters of a mount for Prometheus. The owner of ``prometheus_client``."""
+"""The counters of a mount for Prometheus. Owns ``prometheus_client``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regfs.observe.counters import Activity
 class MountCollector(Collector):
     """Metrics of one mount. No label has a path, a name or an address.
 
-    :param handles: how many files are open
+    :param handles: returns the number of open files
     """
 
     def __init__(self, activity: Activity, handles: Callable[[], int]) -> None:
@@ -23,22 +23,22 @@ class MountCollector(Collector):
         self._handles = handles
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics now."""
+        """Yield the metrics now."""
         counts = self._activity.counts()
         yield CounterMetricFamily("regfs_cache_hits", "Opened blobs that were in the cache", value=counts.hits)
         yield CounterMetricFamily("regfs_cache_misses", "Opened blobs that were not in the cache", value=counts.misses)
-        yield CounterMetricFamily("regfs_cache_read_bytes", "Read from blobs in the cache", value=counts.cached)
-        yield CounterMetricFamily("regfs_received_bytes", "Of blobs, from the registry", value=counts.received)
-        yield CounterMetricFamily("regfs_sent_bytes", "To the registry, in bodies of requests", value=counts.sent)
-        yield CounterMetricFamily("regfs_pushed_files", "Files that the registry took", value=counts.pushed)
+        yield CounterMetricFamily("regfs_cache_read_bytes", "Bytes read from blobs in the cache", value=counts.cached)
+        yield CounterMetricFamily("regfs_received_bytes", "Bytes of blobs received", value=counts.received)
+        yield CounterMetricFamily("regfs_sent_bytes", "Bytes sent in bodies of requests", value=counts.sent)
+        yield CounterMetricFamily("regfs_pushed_files", "Files that the registry accepted", value=counts.pushed)
         yield GaugeMetricFamily("regfs_open_handles", "Open files", value=self._handles())
-        yield GaugeMetricFamily("regfs_pushes_in_progress", "Files on their way", value=len(self._activity.pushes()))
+        yield GaugeMetricFamily("regfs_pushes_in_progress", "Pushes under way", value=len(self._activity.pushes()))
         yield from self._requests()
 
     def _requests(self) -> Iterator[Metric]:
         labels = ["method", "kind", "result"]
         number = CounterMetricFamily("regfs_requests", "Requests to the registry", labels=labels)
-        seconds = CounterMetricFamily("regfs_request_seconds", "Waited for answers to them", labels=labels)
+        seconds = CounterMetricFamily("regfs_request_seconds", "Seconds until the answers to requests", labels=labels)
         for item in self._activity.requests():
             number.add_metric([item.method, item.kind, item.result], item.count)
             seconds.add_metric([item.method, item.kind, item.result], item.seconds)
@@ -50,7 +50,7 @@ def served(address: tuple[str, int], activity: Activity, handles: Callable[[], i
     """Serve the metrics of a mount over HTTP as long as the context lasts.
 
     :param address: host and port
-    :raises OSError: when nobody can listen there
+    :raises OSError: if the port cannot be opened
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MountCollector(activity, handles))

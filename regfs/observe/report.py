@@ -1,6 +1,6 @@
-"""What a mount says of itself to who asks: one JSON document for each connection to a socket of the user's alone.
+"""The report of a mount: one JSON document for each connection to a socket that only the user can open.
 
-The mount is not asked through the kernel: one that hangs would hang who asks.
+`regfs status` does not ask through the kernel: a mount that hangs would hang it, too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any
 
 from regfs.observe.counters import Activity
 
-_PATIENCE = 2.0  # seconds for a mount to answer, and for who asked to take the answer
+_PATIENCE = 2.0  # seconds for a mount to answer, and for the client to read the answer
 _MOST = 1 << 20  # bytes of an answer
 
 
 def document(activity: Activity, handles: int, remedy: Callable[[int], str | None]) -> dict[str, Any]:
-    """What a mount is doing, as ``regfs status --json`` prints it.
+    """Return the activity of a mount, as ``regfs status --json`` prints it.
 
-    :param handles: how many files are open
-    :param remedy: says what to do about an error number
+    :param handles: number of open files
+    :param remedy: returns the remedy of an error number
     """
     counts = activity.counts()
     return {
@@ -46,9 +46,9 @@ def document(activity: Activity, handles: int, remedy: Callable[[int], str | Non
 
 @contextmanager
 def answering(directory: Path, describe: Callable[[], dict[str, Any]]) -> Iterator[None]:
-    """Answer who asks :func:`ask`, in a thread of its own, as long as the context lasts.
+    """Answer calls of :func:`ask`, in a thread of its own, as long as the context lasts.
 
-    :param directory: of the user's alone; the socket in it is named by this process
+    :param directory: only the user can enter it; the name of the socket in it is the number of this process
     """
     path = directory / f"{os.getpid()}.sock"
     path.unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def _answer(listener: socket.socket, describe: Callable[[], dict[str, Any]]) -> 
 
 
 def ask(directory: Path, process: int) -> dict[str, Any] | None:
-    """What the mount that *process* serves says; None when it does not answer."""
+    """Return the report of the mount that *process* serves; None if it does not answer."""
     end = time.monotonic() + _PATIENCE
     content = b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, suppress(OSError, ValueError):
@@ -96,7 +96,7 @@ def ask(directory: Path, process: int) -> dict[str, Any] | None:
 
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """A name of *path* that is short enough for a socket, whose longest is 107 bytes (unix(7))."""
+    """Yield a name of *path* that is short enough for a socket: at most 107 bytes (unix(7))."""
     above = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{above}/{path.name}"

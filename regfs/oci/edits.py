@@ -169,12 +169,14 @@ def edit_layers(
         else:
             replacements[place] = layer
     layers = []
+    gone = set(remove)
     for item in old or []:
         known = descriptor(item)
         if known is not None and known in replacements:
             layer = replacements.pop(known)
             layers.append(layer.to_json() if layer in whole else _renewed(item, layer))
-        elif known is None or known not in remove:
+            gone.add(known)  # another one that is equal is the same file
+        elif known is None or known not in gone:
             layers.append(item)
     layers += [layer.to_json() for layer in (*replacements.values(), *last)]
     return _dump({**document, key: layers})

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from regfs.oci.errors import InvalidManifest, UnsupportedManifest
@@ -141,8 +142,19 @@ class Descriptor:
 EMPTY_DESCRIPTOR = Descriptor(digest_of(EMPTY_CONTENT), len(EMPTY_CONTENT), EMPTY_MEDIA_TYPE)
 
 
+class _Content:
+    """The bytes of a manifest."""
+
+    content: bytes
+
+    @cached_property
+    def content_digest(self) -> str:
+        """The digest of *content*, with the signatures that *digest* leaves out (schema 1)."""
+        return digest_of(self.content)
+
+
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(_Content):
     """One set of blobs.
 
     :param content: the exact bytes that *digest* is the hash of
@@ -165,7 +177,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Index:
+class Index(_Content):
     """One manifest per platform, or per whatever its entries say."""
 
     digest: str

@@ -19,6 +19,10 @@ _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _MAX_REPOSITORY = 255
+DOCKER_HUB = "docker.io"
+_OFFICIAL = "library"  # the namespace of Docker Hub that its names leave out; a mount of it shows them all
+_DOCKER_HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+_DEFAULT_PORTS = {"": "443", "https": "443", "http": "80"}
 FORM = "[http://|https://]HOST[:PORT][/REPOSITORY[:ALIAS|@DIGEST]]"
 
 
@@ -58,6 +62,37 @@ def split_name(name: str) -> tuple[str, str] | None:
         return (repository, digest) if is_repository(repository) and is_digest(digest) else None
     repository, separator, alias = name.partition(":")
     return (repository, alias) if separator and is_repository(repository) and is_alias(alias) else None
+
+
+def normal_host(host: str, scheme: str = "") -> str:
+    """The one form of a host by which names of it are compared: lower case, no default port, Docker Hub as docker.io.
+
+    :param host: host name or address, and optional port
+    :param scheme: ``http`` or ``https``; the default port without one is that of HTTPS
+    """
+    name, port = _split_port(host.lower())
+    if name.startswith("[") and name.endswith("]"):
+        try:
+            name = f"[{IPv6Address(name[1:-1])}]"
+        except ValueError:
+            return host.lower()
+    if port == _DEFAULT_PORTS.get(scheme):
+        port = ""
+    if name in _DOCKER_HUB_HOSTS and not port:
+        return DOCKER_HUB
+    return f"{name}:{port}" if port else name
+
+
+def full_name(host: str, repository: str) -> str:
+    """A repository as the API of its registry names it: ``ubuntu`` of Docker Hub is ``library/ubuntu`` there."""
+    is_short = repository not in ("", _OFFICIAL) and "/" not in repository
+    is_hub = normal_host(host) == DOCKER_HUB or host.endswith(DOCKER_HUB)
+    return f"{_OFFICIAL}/{repository}" if is_short and is_hub else repository
+
+
+def _split_port(host: str) -> tuple[str, str]:
+    name, separator, port = host.rpartition(":")
+    return (name, port) if separator and port.isdigit() and "]" not in port else (host, "")
 
 
 def is_loopback(host: str) -> bool:
@@ -115,6 +150,8 @@ def parse_reference(text: str) -> Reference:
     host, _, path = rest.rstrip("/").partition("/")
     _require_host(text, host)
     repository, alias = _parse_path(text, path) if path else (None, None)
+    if normal_host(host, scheme) == DOCKER_HUB:
+        host, repository = DOCKER_HUB, full_name(DOCKER_HUB, repository) if repository else None
     return Reference(host, scheme or None, repository, alias)
 
 

@@ -48,11 +48,11 @@ class Files:
 
 
 def title_path(title: str | None) -> Path | None:
-    """Return a title as a path; None when it is not a harmless relative one."""
-    if not title or len(title) > _TITLE_CHARACTERS:
+    """Return a title as a path; None when it is not a harmless relative one. ``./a``, ``a//b`` and ``a/`` are ones."""
+    if not title or len(title) > _TITLE_CHARACTERS or title.startswith("/"):
         return None
-    path = tuple(title.split("/"))
-    if len(path) > _TITLE_COMPONENTS:
+    path = tuple(name for name in title.split("/") if name not in ("", "."))
+    if not path or len(path) > _TITLE_COMPONENTS:
         return None
     if path[0] == OCI or is_digest(path[0]) or not all(map(_is_harmless, path)):
         return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from regfs.observe.exchange import Observer
-from regfs.oci.reference import Reference
+from regfs.oci.reference import DOCKER_HUB, Reference, normal_host
 from regfs.registry import mirrored
 from regfs.registry.api import (
     Denied,
@@ -20,15 +20,18 @@ from regfs.registry.api import (
     Unreachable,
     UntrustedHost,
 )
+from regfs.registry.config.credentials import Step
 from regfs.registry.config.mirrors import Mirror
 from regfs.registry.credential import Credential
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.tls import Certificates, CertificateUnusable
 from regfs.registry.http.transport import PooledTransport
-from regfs.registry.hub import registry_host
+from regfs.registry.located import LocatedRegistry, Location
 from regfs.registry.offline import OfflineRegistry
 
 log = logging.getLogger(__name__)
+
+_DOCKER_HUB_API = "registry-1.docker.io"
 
 
 class CannotConnect(Exception):
@@ -46,8 +49,9 @@ class Connection:
     :param retries: how often a request that can safely be repeated is repeated
     :param credential: who to be at a repository of a host
     :param observer: told of every request, to mirrors as well
-    :param logins: says where a login of a repository of a host was looked for, and what was there
+    :param trail: where a login for a repository of a host was looked for, and what was found; has no secret
     :param mirrors: registries that may have the same content, asked first when something is read
+    :param locations: registries that have the content in the place of the one that names it
     """
 
     insecure: bool = False
@@ -57,8 +61,13 @@ class Connection:
     retries: int = 3
     credential: Callable[[str, str], Credential | None] = lambda host, repository: None
     mirrors: tuple[Mirror, ...] = ()
+    locations: tuple[Mirror, ...] = ()
     observer: Observer = lambda exchange: None
-    logins: Callable[[str, str], str] = lambda host, repository: ""
+    trail: Callable[[str, str], Sequence[Step]] = lambda host, repository: ()
+
+    def trail_to(self, reference: Reference) -> Callable[[], Sequence[Step]]:
+        """Looks again where the login for a reference was looked for: helper programs are run only to say that."""
+        return lambda: self.trail(reference.host, reference.repository or "")
 
 
 def connect(reference: Reference, connection: Connection) -> Registry:
@@ -69,28 +78,30 @@ def connect(reference: Reference, connection: Connection) -> Registry:
     :raises CannotConnect: when none did
     """
     if connection.offline:
-        return OfflineRegistry(registry_host(reference.host))
+        return OfflineRegistry(_api_host(reference.host))
     if not connection.certificates.verify:
         log.warning("certificates are not verified: whoever is in the network can be %s, and be told its password",
                     reference.host)  # fmt: skip
-    mirrors = [_mirror(mirror, connection) for mirror in connection.mirrors]
+    mirrors = [mirrored.Mirror(_elsewhere(mirror, connection), mirror) for mirror in connection.mirrors]
+    locations = [Location(_elsewhere(place, connection), place) for place in connection.locations]
     failure: CannotConnect | None = None
-    away: Registry | None = None  # where its mirrors may have what it has
+    away: Registry | None = None  # where other registries may have what it has
     for insecure in _schemes(reference, connection.insecure):
-        origin = _http(reference, connection, insecure)
+        own = _http(reference, connection, insecure)
+        origin = LocatedRegistry(own, locations) if locations else own
         registry = mirrored.MirroredRegistry(origin, mirrors) if mirrors else origin
         try:
             registry.check()
         except (Unreachable, TimedOut) as error:
-            problem = CannotConnect(explain(error, reference.host))
+            problem = CannotConnect(explain(error, reference.host, connection.trail_to(reference)))
             if not isinstance(error, Unreachable) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 registry.close()
                 raise problem from None  # something that speaks TLS is there: plain HTTP would not be better
             failure = failure or problem
-            if mirrors and away is None:
+            if (mirrors or locations) and away is None:
                 away = registry
             else:
-                registry.close()
+                own.close()
         except RegistryError as error:  # it answers; what a repository answers counts
             log.debug("%s: the ping is refused: %s", reference.host, error)
             return registry
@@ -111,14 +122,13 @@ def _schemes(reference: Reference, insecure: bool) -> Iterator[bool]:
         yield from (False, True)
 
 
-def _mirror(mirror: Mirror, connection: Connection) -> mirrored.Mirror:
-    """A mirror. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
-    reference = mirror.reference
+def _elsewhere(place: Mirror, connection: Connection) -> HttpRegistry:
+    """A mirror, or a location. It need not answer now; without a scheme a loopback one is spoken to in plain HTTP."""
+    reference = place.location
     insecure = reference.scheme == "http" or (reference.scheme is None and reference.is_loopback)
-    authorities = (*connection.certificates.authorities, *mirror.authorities)
+    authorities = (*connection.certificates.authorities, *place.authorities)
     certificates = replace(connection.certificates, authorities=authorities)
-    registry = _http(reference, replace(connection, certificates=certificates), insecure)
-    return mirrored.Mirror(registry, mirror.below, mirror.path)
+    return _http(reference, replace(connection, certificates=certificates), insecure)
 
 
 def _http(reference: Reference, connection: Connection, insecure: bool) -> HttpRegistry:
@@ -136,13 +146,18 @@ def _http(reference: Reference, connection: Connection, insecure: bool) -> HttpR
         plain=insecure,
         observer=connection.observer,
     )
-    return HttpRegistry(registry_host(host), insecure, transport)
+    return HttpRegistry(_api_host(host), insecure, transport)
 
 
-def explain(error: Exception, host: str, logins: str = "") -> str:
+def _api_host(host: str) -> str:
+    """The host that has the API: Docker Hub's is not the one of its name."""
+    return _DOCKER_HUB_API if normal_host(host) == DOCKER_HUB else host
+
+
+def explain(error: Exception, host: str, trail: Callable[[], Sequence[Step]] = lambda: ()) -> str:
     """One line that says what is wrong with *host* and what to do.
 
-    :param logins: where a login was looked for, and what was there
+    :param trail: looks where a login was looked for, and what was found there; asked only for a refusal
     """
     text = str(error)
     if isinstance(error, UntrustedHost) and "CERTIFICATE_VERIFY_FAILED" in text:
@@ -158,18 +173,22 @@ def explain(error: Exception, host: str, logins: str = "") -> str:
     if isinstance(error, InsecureLogin):
         return f"{host} asks for a login over plain HTTP, where a password could be read; use HTTPS"
     if isinstance(error, Unauthenticated):
-        return _refused(error, host, logins)
+        return _refused(error, host, trail())
     if isinstance(error, Denied):
-        return "; ".join(part for part in (text, logins) if part)
+        return _with_trail(text, trail())
     if isinstance(error, RegistryError):
         return text
     return f"{host}: {type(error).__name__}: {text}"
 
 
-def _refused(error: Unauthenticated, host: str, logins: str) -> str:
+def _with_trail(text: str, trail: Sequence[Step]) -> str:
+    return f"{text} ({'; '.join(map(str, trail))})" if trail else text
+
+
+def _refused(error: Unauthenticated, host: str, trail: Sequence[Step]) -> str:
     said = f"it says: {error.reason}" if error.reason else ""
     advice = f"log in with docker, podman or skopeo login {host}, or give --username"
-    return "; ".join(part for part in (f"{host} refuses the login", advice, said, logins) if part)
+    return _with_trail("; ".join(part for part in (f"{host} refuses the login", advice, said) if part), trail)
 
 
 def _connection_problem(text: str, host: str) -> str:

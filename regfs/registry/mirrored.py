@@ -9,6 +9,7 @@ from time import monotonic
 
 from regfs.oci.errors import InvalidManifest
 from regfs.oci.manifest import Index, Manifest
+from regfs.oci.reference import full_name
 from regfs.registry.api import (
     Body,
     Content,
@@ -19,7 +20,7 @@ from regfs.registry.api import (
     Source,
     UploadAhead,
 )
-from regfs.registry.hub import full_name
+from regfs.registry.config.mirrors import Mirror as Place
 
 _REST_SECONDS = 60.0
 
@@ -30,24 +31,17 @@ class Mirror:
     """A registry that may have the same content, and is left alone for a while when it failed, or lied.
 
     :param registry: the registry
-    :param below: what of the names it has: those below this namespace, without it; empty is all
-    :param path: what stands before those names in its own
+    :param place: says which names it has for which repositories
     """
 
-    def __init__(self, registry: Registry, below: str = "", path: str = "") -> None:
+    def __init__(self, registry: Registry, place: Place) -> None:
         self.registry = registry
-        self._below = below
-        self._path = path
+        self._place = place
         self._rests_until = 0.0  # time.monotonic()
 
     def name(self, repository: str) -> str | None:
         """What the mirror calls a repository; None when it does not have it, or is left alone."""
-        if monotonic() < self._rests_until:
-            return None
-        if self._below and repository != self._below and not repository.startswith(f"{self._below}/"):
-            return None
-        rest = repository[len(self._below) :].strip("/")
-        return "/".join(part for part in (self._path, rest) if part)
+        return None if monotonic() < self._rests_until else self._place.name_of(repository)
 
     def rest(self) -> None:
         """Leave it alone for a while."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from regfs.cache.fetcher import Fetcher
+from regfs.metadata.archives import Archives
 from regfs.metadata.catalog import Catalog
 from regfs.oci.titles import Path
 from regfs.tree.names import FileNames, RepositoryNames
@@ -67,6 +68,7 @@ class Context:
 
     catalog: Catalog
     fetcher: Fetcher
+    archives: Archives
     made: MadeDirectories
     repositories: RepositoryNames
     files: FileNames

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 
 from regfs.cache.fetcher import Reader
-from regfs.oci.manifest import digest_of
+from regfs.oci.manifest import Index, Manifest
 from regfs.tree.attributes import Attributes, Kind
 from regfs.tree.context import Context
 from regfs.tree.node import ContentId, File
@@ -17,17 +17,17 @@ class Document(File):
     """What the registry says. Read-only."""
 
     context: Context
-    content: bytes
+    manifest: Manifest | Index
 
     def attributes(self) -> Attributes:
-        return Attributes(Kind.FILE, len(self.content), self.context.started_ns, content=self.content_id)
+        return Attributes(Kind.FILE, len(self.manifest.content), self.context.started_ns, content=self.content_id)
 
     def open(self) -> Reader:
-        return BytesReader(self.content)
+        return BytesReader(self.manifest.content)
 
     @property
     def content_id(self) -> ContentId:
-        return f"document {digest_of(self.content)}"
+        return f"document {self.manifest.content_digest}"
 
     def require_overwritable(self) -> None:
         raise OSError(errno.EPERM, "what the registry says cannot be written over")

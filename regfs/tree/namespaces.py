@@ -65,9 +65,10 @@ class Namespace(Growing):
 
     def perhaps(self, name: str) -> Node | None:
         """Return a namespace that may be there: without a catalog, the names below it are found by going through it."""
-        if not is_component(name) or self.context.catalog.has_catalog:
+        full, catalog = join(self.name, name), self.context.catalog
+        if not is_component(name) or catalog.has_catalog or not catalog.may_be_namespace(full):
             return None
-        return Namespace(self.context, (*self.path, name), join(self.name, name), certain=False)
+        return Namespace(self.context, (*self.path, name), full, certain=False)
 
     def listed(self) -> Iterator[tuple[str, Node]]:
         """Namespaces and repositories; beside a repository the tags that one nested in it hides."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from regfs.oci.images import ImageConfig, may_be_image
 from regfs.oci.manifest import Index, Manifest
 from regfs.tree.blobs import Blob
 from regfs.tree.documents import Document
 from regfs.tree.hidden import HiddenDirectory
+from regfs.tree.layers import LayersDirectory
 from regfs.tree.node import Node
+from regfs.tree.rootfs import rootfs
 from regfs.tree.tag_blobs import TagBlobs
+from regfs.tree.unpacked import UnpackedDirectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class OciDirectory(HiddenDirectory):
 
 
 def _manifest(directory: OciDirectory) -> Node:
-    return Document(directory.context, directory.manifest.content)
+    return Document(directory.context, directory.manifest)
 
 
 def _config(directory: OciDirectory) -> Node | None:
@@ -47,10 +51,38 @@ def _blobs(directory: OciDirectory) -> Node:
     return TagBlobs(directory.context, directory.repository, blobs)
 
 
-# What is in it, in the order of a listing. An entry returns None for a tag that does not have it. One that costs a
-# request to find out returns its node anyway, and asks when that is looked into.
+def _rootfs(directory: OciDirectory) -> Node | None:
+    image = _image(directory)
+    return None if image is None else rootfs(directory.context, directory.repository, *image)
+
+
+def _layers(directory: OciDirectory) -> Node | None:
+    image = _image(directory)
+    return None if image is None else LayersDirectory(directory.context, directory.repository, *image)
+
+
+def _image(directory: OciDirectory) -> tuple[Manifest, ImageConfig] | None:
+    """The image that a tag is, and its configuration, which is a request the first time; None when it is none."""
+    manifest = directory.manifest
+    if isinstance(manifest, Index) or not may_be_image(manifest):
+        return None
+    config = directory.context.archives.image_config(directory.repository, manifest)
+    return None if config is None else (manifest, config)
+
+
+def _unpacked(directory: OciDirectory) -> Node | None:
+    manifest = directory.manifest
+    if isinstance(manifest, Index):
+        return None
+    return UnpackedDirectory(directory.context, directory.repository, manifest)
+
+
+# What is in it, in the order of a listing. An entry returns None for a tag that does not have it.
 _ENTRIES: dict[str, Callable[[OciDirectory], Node | None]] = {
     "manifest.json": _manifest,
     "config.json": _config,
     "blobs": _blobs,
+    "rootfs": _rootfs,
+    "layers": _layers,
+    "unpacked": _unpacked,
 }

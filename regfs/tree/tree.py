@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from regfs.cache.fetcher import Fetcher
+from regfs.metadata.archives import Archives
 from regfs.metadata.catalog import Catalog
 from regfs.oci.manifest import Index, Manifest
 from regfs.oci.reference import is_digest
@@ -33,6 +34,7 @@ class Tree:
         self,
         catalog: Catalog,
         fetcher: Fetcher,
+        archives: Archives,
         *,
         repository: str | None = None,
         tag: str | None = None,
@@ -43,6 +45,7 @@ class Tree:
         self._context = Context(
             catalog=catalog,
             fetcher=fetcher,
+            archives=archives,
             made=self.made,
             repositories=RepositoryNames(catalog),
             files=self.files,

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from regfs.cache.store import BlobStore
-from regfs.fs.errnos import errno_of, told
 from regfs.observe.counters import Activity
 from regfs.oci.target import Target
 from regfs.oci.titles import Path
@@ -50,6 +49,7 @@ class Writings:
 
     :param adopting: takes over the bytes of a file that was pushed
     :param activity: counts
+    :param explained: what the log says of an error: its errno, and its words
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Writings:
         tree: Tree,
         adopting: BlobStore,
         activity: Activity,
+        explained: Callable[[Exception], tuple[int, str]],
     ) -> None:
+        self._explained = explained
         self._activity = activity
         self.directory = journal.directory
         self._journal = journal
@@ -256,8 +258,9 @@ class Writings:
                 self._left.add(writing.file.target)
         what = "its bytes are kept, see: regfs pending" if kept else "its bytes are not kept"
         if error is not None:
-            number, path = errno_of(error), f"/{'/'.join(writing.path)}"
-            log.error("%s %s: %s", "push", path, f"{told(error)}; {what}", extra={"errno": number})
+            number, words = self._explained(error)
+            path = f"/{'/'.join(writing.path)}"
+            log.error("%s %s: %s", "push", path, f"{words}; {what}", extra={"errno": number})
         elif kept:
             log.error("%s was not pushed; %s", writing.file.target, what)
         self._blobs.forget(writing.file)

@@ -37,20 +37,20 @@ def test_info_says_what_there_is(cache: BlobStore, command: Command) -> None:
     done = command("info")
     assert done.returncode == 0
     assert f"directory  {cache.directory}" in done.stdout
-    assert "blobs      2 whole, 1 in part" in done.stdout
+    assert "blobs      2 complete, 1 partial" in done.stdout
     assert f"size       {cache.usage().size} bytes of at most " in done.stdout
 
 
 def test_info_of_an_empty_cache_is_no_error(command: Command) -> None:
     done = command("info")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "blobs      0 whole, 0 in part" in done.stdout
+    assert "blobs      0 complete, 0 partial" in done.stdout
 
 
 def test_check_of_a_sound_cache_is_quiet(cache: BlobStore, command: Command) -> None:
     keep(cache, content(1))
     done = command("check")
-    assert (done.returncode, done.stdout) == (0, "1 blobs are what their digests say\n")
+    assert (done.returncode, done.stdout) == (0, "1 blobs match their digests\n")
 
 
 def test_check_finds_and_removes_a_bit_flipped_on_disk(cache: BlobStore, command: Command) -> None:
@@ -58,7 +58,7 @@ def test_check_finds_and_removes_a_bit_flipped_on_disk(cache: BlobStore, command
     flip(cache.path(bad), MIB - 1)
     done = command("check")
     assert done.returncode == 1
-    assert done.stdout == f"removed {bad}\n1 blobs are what their digests say\n"
+    assert done.stdout == f"removed {bad}\n1 blobs match their digests\n"
     assert digests(cache) == {good}
     assert command("check").returncode == 0
 

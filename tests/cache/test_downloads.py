@@ -18,8 +18,7 @@ from regfs.cache.fetcher import Fetcher
 from regfs.cache.storage import CHUNK_BYTES, SMALL_BLOB_BYTES
 from regfs.cache.store import BlobStore
 from regfs.oci.manifest import Descriptor, digest_of
-from regfs.registry.api import DigestMismatch
-from regfs.registry.http.ranges import AnswerBody
+from regfs.registry.api import Body, DigestMismatch, Source
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
 from tests.cache.conftest import digests, keep, put_chunk
@@ -156,15 +155,19 @@ def test_closing_the_fetcher_ends_all_waiting(reading: Make) -> None:
 class Dying:
     """A source whose transfers die of a defect, a few times."""
 
-    def __init__(self, source: object, times: int) -> None:
+    def __init__(self, source: Source, times: int) -> None:
         self.source, self.times = source, times
 
-    def open(self, start: int, end: int, size: int) -> AbstractContextManager[AnswerBody]:
+    def open(self, start: int, end: int, size: int) -> AbstractContextManager[Body]:
         """Die, or ask."""
         self.times -= 1
         if self.times >= 0:
             raise ZeroDivisionError("a defect")
-        return self.source.open(start, end, size)  # type: ignore[attr-defined,no-any-return]
+        return self.source.open(start, end, size)
+
+    def blame(self) -> bool:
+        """Blame who answered."""
+        return self.source.blame()
 
 
 @contextmanager

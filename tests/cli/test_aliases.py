@@ -155,7 +155,7 @@ def test_what_cannot_be_removed_says_why(
     assert "protocol cannot remove" in regfs.fails("rm", "-y", f"{registry.host}/{repository}")
     assert "protocol cannot remove" in regfs.fails("rm", "-y", registry.host)
     assert "for ever" in regfs.fails("rm", "-y", pinned)
-    assert "no such alias" in regfs.fails("rm", "-y", f"{registry.host}/{repository}:nix")
+    assert "no such tag" in regfs.fails("rm", "-y", f"{registry.host}/{repository}:nix")
     assert foreign.aliases(repository) == {"v1"}
 
 
@@ -209,10 +209,10 @@ def test_a_schema_1_alias_is_listed_got_and_tagged(regfs: Regfs, schema1: Regist
     ("arguments", "right"),
     [
         (["ls", "HOST/Team/model:v1"], "did you mean 'HOST/team/model:v1'"),
-        (["get", "HOST/team/model"], "the form is HOST/team/model:ALIAS"),
-        (["get", "HOST"], "the form is HOST/REPOSITORY:ALIAS"),
-        (["put", "HOST/team/model", "a"], "the form is HOST/team/model:ALIAS"),
-        (["tag", "HOST/team/model:v1", "a/b"], "'a/b' is not an alias"),
+        (["get", "HOST/team/model"], "the form is HOST/team/model:TAG"),
+        (["get", "HOST"], "the form is HOST/REPOSITORY:TAG"),
+        (["put", "HOST/team/model", "a"], "the form is HOST/team/model:TAG"),
+        (["tag", "HOST/team/model:v1", "a/b"], "'a/b' is not a tag"),
         (["ls", "HOST/team/model:v1@sha256:" + 64 * "a"], "keep one: HOST/team/model@sha256:" + 64 * "a"),
         (["ls", "ftp://HOST/team"], "the form is [http://|https://]HOST[:PORT]"),
         (["ls", "HOST/team/model@sha256:12"], "sha256: and 64 hexadecimal digits"),

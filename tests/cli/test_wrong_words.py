@@ -49,7 +49,7 @@ def test_nothing_to_prefetch_is_one_line(tmp_path: Path, plain: Registry, reposi
     for words, said in [
         ("", "name a repository or an alias of it"),
         ("/test/nothing", "there is no such repository"),
-        (f"/{repository}:v2", "there is no such alias"),
+        (f"/{repository}:v2", "there is no such tag"),
     ]:
         done = run("prefetch", plain.url + words, environment=environment(tmp_path))
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)

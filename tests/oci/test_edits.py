@@ -10,10 +10,11 @@ import pytest
 from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.edits import Change, NewBytes, Path
-from regfs.oci.manifest import CREATED, TITLE, Descriptor, Manifest
+from regfs.oci.manifest import CREATED, MODEL_PATH, TITLE, Descriptor, Manifest
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 NOW = "2026-01-01T00:00:00Z"
+ORAS_DIGEST = "io.deis.oras.content.digest"
 STRANGE: dict[str, Any] = {
     "artifactType": "application/x.kind",
     "platform": {"os": "linux", "architecture": "arm64", "variant": "v8", "os.version": "1.2", "os.features": ["x"]},
@@ -33,7 +34,7 @@ def edited(layers: list[dict[str, Any]], changes: dict[Path, Change]) -> list[di
     document = {"schemaVersion": 2, "mediaType": manifests.OCI_MANIFEST, "layers": layers}
     old = manifests.parse(json.dumps(document).encode())
     assert isinstance(old, Manifest)
-    present = {((item.title or item.digest),): item for item in old.layers}
+    present = {((item.title or item.digest),): item for item in reversed(old.layers)}  # the first of a title has it
     content = edits.edited(old, present, changes, NOW)
     found: list[dict[str, Any]] = layers if content is None else json.loads(content)["layers"]
     return found
@@ -142,3 +143,39 @@ def test_a_layer_that_is_named_by_its_digest_has_no_title() -> None:
 
 def test_what_changes_nothing_makes_no_manifest() -> None:
     assert edited([layer("a")], {("a",): parsed(layer("a")), ("b",): None}) == [layer("a")]
+
+
+def test_new_bytes_lose_the_digest_that_oras_noted_of_the_old_ones() -> None:
+    noted = {"annotations": {TITLE: "a", ORAS_DIGEST: C, "kept": "yes"}}
+    (new,) = edited([{**layer("a"), **noted}], {("a",): NewBytes(B, 7, NOW)})
+    assert new["annotations"] == {TITLE: "a", "kept": "yes", CREATED: NOW}
+
+
+def test_the_same_bytes_keep_the_digest_that_oras_noted() -> None:
+    noted = {"annotations": {TITLE: "a", ORAS_DIGEST: C}}
+    (new,) = edited([{**layer("a"), **noted}], {("a",): NewBytes(A, 1, NOW)})
+    assert new["annotations"] == {TITLE: "a", ORAS_DIGEST: C, CREATED: NOW}
+
+
+@pytest.mark.parametrize("other", [layer("a", C), layer("a", x=1), layer("a")])
+@pytest.mark.parametrize("change", [NewBytes(B, 7, NOW), None, parsed(layer("a", B))])
+def test_all_layers_of_a_title_go_when_its_file_changes(other: dict[str, Any], change: Change) -> None:
+    found = edited([layer("a"), layer("b", C), other], {("a",): change})
+    assert [item["digest"] for item in found] == ([C] if change is None else [B, C])
+
+
+def test_the_blobs_of_an_artifact_manifest_are_edited_as_layers() -> None:
+    document = {"mediaType": manifests.OCI_ARTIFACT, "artifactType": "application/x", "blobs": [layer("a")]}
+    old = manifests.parse(json.dumps(document).encode())
+    assert isinstance(old, Manifest)
+    content = edits.edited(old, {("a",): old.layers[0]}, {("a",): None, ("b",): NewBytes(B, 7, NOW)}, NOW)
+    assert content is not None
+    assert [item["annotations"][TITLE] for item in json.loads(content)["blobs"]] == ["b"]
+    assert "layers" not in json.loads(content)
+
+
+def test_a_file_of_a_packed_model_keeps_its_path_as_a_title() -> None:
+    model = {**layer("a"), "annotations": {MODEL_PATH: "a"}}
+    assert edited([model], {("a",): None}) == []
+    (new,) = edited([model], {("b",): parsed(model), ("a",): None})
+    assert new["annotations"] == {MODEL_PATH: "b", TITLE: "b"}

@@ -9,8 +9,10 @@ from io import BytesIO
 import pytest
 
 from regfs import hash_bytes
+from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.manifest import Descriptor, Index, Manifest
+from regfs.oci.reference import Reference
 from regfs.registry.api import (
     BlobUnknown,
     NotFound,
@@ -20,9 +22,12 @@ from regfs.registry.api import (
     RegistryError,
     Unauthenticated,
 )
+from regfs.registry.config.mirrors import Mirror as Place
+from regfs.registry.config.mirrors import of_reference
 from regfs.registry.credential import Credential
 from regfs.registry.http.registry import HttpRegistry
 from regfs.registry.http.transport import PooledTransport
+from regfs.registry.located import LocatedRegistry, Location
 from regfs.registry.mirrored import Mirror, MirroredRegistry
 from regfs.registry.offline import OfflineRegistry
 from tests.registries import Lab
@@ -48,18 +53,29 @@ def over_http(running: Running) -> HttpRegistry:
     return HttpRegistry(running.host, not running.tls, transport(running))
 
 
-@pytest.fixture(params=["plain", "tls", "htpasswd", "token_registry", "mirror that has nothing", "mirror that is down"])
+ALL = of_reference(Reference("localhost"))  # a mirror that may have everything, under the same names
+KINDS = [
+    "plain", "tls", "htpasswd", "token_registry",
+    "mirror that has nothing", "mirror that is down", "below a path elsewhere",
+]  # fmt: skip
+
+
+@pytest.fixture(params=KINDS)
 def registry(request: pytest.FixtureRequest, lab: Lab, plain: Running) -> Iterator[Registry]:
     """Each implementation on a real registry."""
     kind: str = request.param
-    if not kind.startswith("mirror"):
-        made: Registry = over_http(request.getfixturevalue(kind))
+    if kind == "below a path elsewhere":
+        gone = HttpRegistry("localhost:1", True, PooledTransport(retries=0))
+        place = Place(Reference("localhost"), below="elsewhere/team")
+        made: Registry = LocatedRegistry(gone, [Location(over_http(plain), place)])
+    elif not kind.startswith("mirror"):
+        made = over_http(request.getfixturevalue(kind))
     elif kind == "mirror that is down":
         made = MirroredRegistry(
-            over_http(plain), [Mirror(HttpRegistry("localhost:1", True, PooledTransport(retries=0)))]
+            over_http(plain), [Mirror(HttpRegistry("localhost:1", True, PooledTransport(retries=0)), ALL)]
         )
     else:
-        made = MirroredRegistry(over_http(plain), [Mirror(over_http(request.getfixturevalue("tls")))])
+        made = MirroredRegistry(over_http(plain), [Mirror(over_http(request.getfixturevalue("tls")), ALL)])
     yield made
     made.close()
 
@@ -95,7 +111,7 @@ class Bytes:
 def put(registry: Registry, repository: str, tag: str, *layers: Descriptor) -> str:
     """Give a tag a manifest of some blobs; returns its digest."""
     registry.push_blob(repository, manifests.EMPTY_CONTENT, manifests.EMPTY_DESCRIPTOR.digest)
-    content = manifests.edit_layers(manifests.new_artifact("2024-05-01T00:00:00Z"), frozenset(), dict.fromkeys(layers))
+    content = edits.edit_layers(edits.new_artifact("2024-05-01T00:00:00Z"), frozenset(), dict.fromkeys(layers))
     return registry.put_manifest(repository, tag, content, manifests.OCI_MANIFEST)
 
 
@@ -263,7 +279,7 @@ def test_a_mirror_is_asked_first_and_left_when_it_lies(
 ) -> None:
     other = hash_bytes(b"other")
     lying = serve(lambda request: Answer(200, (("Docker-Content-Digest", other),), b"{}"))
-    made = MirroredRegistry(over_http(plain), [Mirror(HttpRegistry(lying.host, True, PooledTransport(retries=0)))])
+    made = MirroredRegistry(over_http(plain), [Mirror(HttpRegistry(lying.host, True, PooledTransport(retries=0)), ALL)])
     digest = put(made, repository, "v1")
     for _ in range(2):
         found = made.manifest(repository, "v1")

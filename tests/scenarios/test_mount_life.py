@@ -198,12 +198,12 @@ def test_a_repository_that_is_not_there_is_named(home: dict[str, str], directory
     assert "no such repository" in fails(home, "mount", f"{registry.url}/no/such", directory)
 
 
-@pytest.mark.logs(r": there is no such (alias|manifest); ")
+@pytest.mark.logs(r": there is no such (tag|manifest); ")
 def test_an_alias_that_is_not_there_is_named(
     home: dict[str, str], directory: Path, registry: Registry, foreign: Foreign, repository: str
 ) -> None:
     foreign.artifact(repository, "v1", {"a": b"a"})
-    assert "no such alias" in fails(home, "mount", f"{registry.url}/{repository}:v2", directory)
+    assert "no such tag" in fails(home, "mount", f"{registry.url}/{repository}:v2", directory)
     assert "no such" in fails(home, "mount", f"{registry.url}/{repository}@sha256:{'0' * 64}", directory)
 
 

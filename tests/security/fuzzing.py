@@ -99,7 +99,7 @@ def _mirrors(text: str) -> None:
             file.write_bytes(text.encode("utf-8", "surrogateescape"))
         environment = {"XDG_CONFIG_HOME": home, "CONTAINERS_REGISTRIES_CONF": f"{home}/registries.conf", "HOME": home}
         for mirror in mirrors.configured(environment, "h:1"):
-            assert parse_reference(str(mirror)) == mirror
+            assert parse_reference(str(mirror.location)) == mirror.location
 
 
 _MIRRORS = """[host."http://m:1"]
@@ -135,14 +135,14 @@ def mutated(text: str, chance: random.Random) -> str:
     return text
 
 
-def fuzz(name: str, seconds: float, seed: int) -> int:
-    """Try inputs for a while; returns how many.
+def fuzz(name: str, seed: int, seconds: float = 0.0, inputs: int = 60) -> int:
+    """Try inputs for a while, and so many at least; returns how many.
 
     :raises Exception: what a parser raised that it may not; the input is printed
     """
     parse, text = TARGETS[name]
     chance, end, tried = random.Random(seed), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while tried < inputs or time.monotonic() < end:
         given, tried = mutated(text, chance), tried + 1
         try:
             parse(given)
@@ -159,7 +159,7 @@ def main() -> None:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 30)
     print(f"seed {seed}")
     for name in TARGETS:
-        print(f"{name}: {fuzz(name, seconds, seed)} inputs", flush=True)
+        print(f"{name}: {fuzz(name, seed, seconds)} inputs", flush=True)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def test_a_refused_pull_says_why(home: Home, memory: Memory, zoo: NewZoo) -> Non
         assert "vulnerable image may not be pulled" in home.fails("ls", f"{registry.host}/a/b:v1")
 
 
+@pytest.mark.logs(r"project quota exceeded", r"not pushed")
 def test_a_mount_keeps_the_reason(home: Home, memory: Memory, zoo: NewZoo) -> None:
     memory.artifact("a/b", "v1", {"f": b"content"})
     script = lambda call: QUOTA if call.kind == "upload" else None  # noqa: E731 - as short as it is
@@ -102,6 +103,7 @@ def test_what_is_there_already_is_not_put_again(home: Home, memory: Memory, zoo:
         assert puts == [201]
 
 
+@pytest.mark.logs(r"configured as immutable", r"not pushed")
 def test_a_file_that_cannot_be_published_is_kept(home: Home, memory: Memory, zoo: NewZoo) -> None:
     memory.artifact("a/b", "v1", {"f": b"content"})
     with zoo(only(manifests=Manifests(immutable=harbor.immutable))) as registry:

@@ -1,45 +1,63 @@
-"""Which mirrors a registry has, from where containerd and podman are told. Asks nobody.
+"""Which mirrors a registry has, and where its content is, as containerd and podman are configured. Asks nobody.
 
-Sources: containerd, "Registry Configuration" (``hosts.toml``); containers-registries.conf(5), version 2.
+Sources: containerd, "Registry Configuration" (``hosts.toml``) and the directories that it looks at;
+containers-registries.conf(5), version 2.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from regfs.oci.reference import InvalidReference, Reference, parse_reference
-from regfs.registry.hub import HUB, is_hub
+from regfs.oci.reference import InvalidReference, Reference, normal_host, parse_reference
+from regfs.registry.config import registries_conf
+from regfs.registry.config.toml import load
 from regfs.util.xdg import config_home
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 log = logging.getLogger(__name__)
 
 _CONTAINERD = Path("/etc/containerd/certs.d")
+_PORT = re.compile(r"(.+):(\d+)")
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A registry that may have the same content.
+    """Another registry that has the content of one, and the name under which it has it.
 
-    :param reference: which one; ``http`` is the scheme of one to be spoken to in plain HTTP
-    :param below: what of the registry's names it has: those below this namespace, without it; empty is all
-    :param path: what stands before those names in its own
+    :param location: the other registry as a whole; ``http`` is the scheme of one to be spoken to in plain HTTP
+    :param covers: the namespace or repository that it has; empty for all
+    :param below: the path that stands in the place of *covers* there
+    :param excluded: namespaces and repositories below *covers* that it does not have
     :param authorities: files of certificate authorities, for it alone
     """
 
-    reference: Reference
+    location: Reference
+    covers: str = ""
     below: str = ""
-    path: str = ""
+    excluded: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
+
+    def name_of(self, repository: str) -> str | None:
+        """The name of *repository* there; None if it is not there."""
+        if not is_below(repository, self.covers) or any(is_below(repository, one) for one in self.excluded):
+            return None
+        rest = repository[len(self.covers) :].lstrip("/")
+        return "/".join(part for part in (self.below, rest) if part)
+
+
+def is_below(repository: str, namespace: str) -> bool:
+    """Whether *repository* is *namespace* or below it; everything is below the empty one."""
+    return not namespace or repository == namespace or repository.startswith(f"{namespace}/")
+
+
+def of_reference(reference: Reference) -> Mirror:
+    """The mirror that a reference of the user's means; a repository in it is the path below which content is."""
+    return Mirror(replace(reference, repository=None, alias=None), below=reference.repository or "")
 
 
 def configured(environment: Mapping[str, str], host: str) -> list[Mirror]:
@@ -48,87 +66,78 @@ def configured(environment: Mapping[str, str], host: str) -> list[Mirror]:
     :param environment: the process environment; says where the user's files are
     """
     found = [mirror for path in _hosts_toml(environment, host) for mirror in _in_hosts_toml(path)]
-    for path in _registries_conf(environment):
-        if path.exists():
-            found += _in_registries_conf(path, host)
-            break
-    return list(dict.fromkeys(mirror for mirror in found if mirror.reference.host != host))
+    for rule in registries_conf.rules(environment, host):
+        for location, insecure in rule.mirrors:
+            found += _mirror(rule.path, _url(location, insecure), rule.covers, rule.excluded)
+    return list(dict.fromkeys(mirror for mirror in found if mirror.location.host != host or mirror.below))
 
 
-def _names(host: str) -> list[str]:
-    """How a host may be written."""
-    return [HUB, *(() if host == HUB else (host,))] if is_hub(host) else [host]
+def locations(environment: Mapping[str, str], host: str) -> list[Mirror]:
+    """Where podman is told that content of *host* is, if that is somewhere else than its names say."""
+    found: list[Mirror] = []
+    for rule in registries_conf.rules(environment, host):
+        if rule.location:
+            found += _mirror(rule.path, _url(rule.location, rule.insecure), rule.covers, rule.excluded)
+    return [one for one in found if (normal_host(one.location.host), one.below) != (normal_host(host), one.covers)]
+
+
+def _url(location: str, insecure: bool) -> str:
+    return f"{'http://' if insecure else ''}{location}"
 
 
 def _hosts_toml(environment: Mapping[str, str], host: str) -> Iterator[Path]:
-    """The user's own, as nerdctl has it, and the machine's; in each the host's own directory, else the default one."""
-    directories = [
-        form for name in _names(host) for form in (name, f"{name.replace(':', '_')}_" if ":" in name else name)
-    ]
-    for base in (config_home(environment) / "containerd" / "certs.d", _CONTAINERD):
-        for directory in (*dict.fromkeys(directories), "_default"):
-            path = base / directory / "hosts.toml"
-            if path.exists():
-                yield path
+    """The user's own, as nerdctl has it, and the machine's; of each, the first directory that exists counts."""
+    names = dict.fromkeys(name for one in (host, normal_host(host)) for name in (_PORT.sub(r"\1_\2_", one), one))
+    for root in (config_home(environment) / "containerd" / "certs.d", _CONTAINERD):
+        for name in (*names, "_default"):
+            if (root / name).is_dir():
+                yield root / name / "hosts.toml"
                 break
 
 
-def _registries_conf(environment: Mapping[str, str]) -> Iterator[Path]:
-    if environment.get("CONTAINERS_REGISTRIES_CONF"):
-        yield Path(environment["CONTAINERS_REGISTRIES_CONF"])
-    yield config_home(environment) / "containers" / "registries.conf"
-    yield Path("/etc/containers/registries.conf")
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("%s: cannot be read (%s); it is left out", path, type(error).__name__)
-        return {}
-    return loaded
-
-
 def _in_hosts_toml(path: Path) -> Iterator[Mirror]:
-    hosts = _load(path).get("host")
+    hosts = load(path).get("host")
     for name, settings in hosts.items() if isinstance(hosts, dict) else ():
         can = settings.get("capabilities", ["pull", "resolve"]) if isinstance(settings, dict) else []
         if isinstance(can, list) and "pull" in can and "resolve" in can:
-            yield from _mirror(path, name, authorities=_authorities(path, settings.get("ca")))
+            for mirror in _mirror(path, _without_version(path, name, settings)):
+                yield replace(mirror, authorities=_authorities(path, settings.get("ca")))
 
 
 def _authorities(path: Path, value: object) -> tuple[str, ...]:
-    """The files of a ``ca``, which stand beside the file that names them."""
+    """The files of a ``ca``; a relative path starts at the directory of the file that names it."""
     names = value if isinstance(value, list) else [value]
     return tuple(str(path.parent / name) for name in names if isinstance(name, str))
 
 
-def _in_registries_conf(path: Path, host: str) -> Iterator[Mirror]:
-    registries = _load(path).get("registry")
-    for registry in registries if isinstance(registries, list) else ():
-        if not isinstance(registry, dict):
-            continue
-        prefix = registry.get("prefix") or registry.get("location")
-        named, _, below = (prefix if isinstance(prefix, str) else "").partition("/")
-        if named not in _names(host):
-            continue
-        mirrors = registry.get("mirror")
-        for mirror in mirrors if isinstance(mirrors, list) else ():
-            if isinstance(mirror, dict) and mirror.get("pull-from-mirror", "all") == "all":
-                scheme = "http://" if mirror.get("insecure") is True else ""
-                location = mirror.get("location")
-                yield from _mirror(path, f"{scheme}{location if isinstance(location, str) else ''}", below.rstrip("/"))
+def _without_version(path: Path, name: str, settings: Mapping[str, Any]) -> str:
+    """The URL of a mirror without ``/v2``, which containerd's has if ``override_path`` is set; empty if regfs cannot.
+
+    Without ``override_path`` containerd adds ``/v2`` to the path, and the API of such a mirror is not at its root.
+    """
+    scheme, separator, rest = name.partition("://")
+    host, _, below = (rest if separator else name).rstrip("/").partition("/")
+    first, _, others = below.partition("/")
+    origin = f"{scheme}://{host}" if separator else host
+    if first == "v2" and (settings.get("override_path") is True or not others):
+        return f"{origin}/{others}".rstrip("/")
+    if not below:
+        return origin
+    log.warning("%s: a mirror whose API is below a path (%s) is not supported; it is left out", path, name)
+    return ""
 
 
-def _mirror(path: Path, text: str, below: str = "", authorities: tuple[str, ...] = ()) -> Iterator[Mirror]:
+def _mirror(path: Path, text: str, covers: str = "", excluded: tuple[str, ...] = ()) -> Iterator[Mirror]:
+    if not text:
+        return
     try:
         reference = parse_reference(text)
     except InvalidReference as error:
         log.warning("%s: %s; it is left out", path, error)
         return
     if reference.alias is not None:
-        log.warning("%s: %s is no place for a mirror; it is left out", path, text)
+        log.warning("%s: %s names a tag, not a place for a mirror; it is left out", path, text)
         return
-    yield Mirror(Reference(reference.host, reference.scheme), below, reference.repository or "", authorities)
+    # Not the reference's own repository: on Docker Hub a namespace is no official image.
+    below = urlsplit(text if "://" in text else f"//{text}").path.strip("/")
+    yield Mirror(replace(reference, repository=None, alias=None), covers, below, excluded)

@@ -138,7 +138,7 @@ class _Held:
     bearer: Mapping[str, str] = field(default_factory=dict)  # the challenge that it answers
 
 
-def _form(bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential) -> dict[str, str]:
+def token_form(bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential) -> dict[str, str]:
     """What is posted for a token ("Token Authentication Specification: OAuth 2")."""
     form = {"service": bearer.get("service", ""), "client_id": "regfs", "scope": " ".join(scopes)}
     if credential.refresh_token:
@@ -236,7 +236,7 @@ class Authorizer:
             except (NotFound, Unsupported):
                 log.debug("a token server takes no GET; it is asked by POST")
         realm = {"realm": bearer.get("realm", "")}
-        return self._ask(self._url(realm, (), credential), {}, _form(bearer, scopes, credential))
+        return self._ask(self._url(realm, (), credential), {}, token_form(bearer, scopes, credential))
 
     def _url(self, bearer: Mapping[str, str], scopes: Sequence[str], credential: Credential | None) -> str:
         """Where to ask: over plain HTTP only what a plain registry names, and no credential that others could read."""

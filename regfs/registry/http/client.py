@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from regfs.oci.reference import full_name
 from regfs.registry.api import Denied, Unauthenticated, Untrustworthy
 from regfs.registry.http.answers import location_of, origin_of
 from regfs.registry.http.auth import Access
 from regfs.registry.http.errors import translated
 from regfs.registry.http.refusals import error_of
 from regfs.registry.http.transport import PooledTransport, Response
-from regfs.registry.hub import full_name
 
 _READING = ("get", "head")
 

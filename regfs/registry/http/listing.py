@@ -20,6 +20,8 @@ from regfs.registry.http.client import Client, read_at_most
 from regfs.registry.http.transport import Response
 
 _PAGE_NAMES = (1000, 100, None)  # asked for; a smaller number when one is refused, at last none
+# Some registries cut a page at a number of their own and have no Link; it is always a multiple of this.
+_ROUND = 50
 _PAGE_BYTES = 16 << 20
 _LISTING_BYTES = 64 << 20  # of all pages
 _LISTING_PAGES = 20_000
@@ -84,12 +86,12 @@ def _names(client: Client, content: bytes, key: str) -> Iterator[str]:
 
 
 def _following(client: Client, response: Response, path: str, page: list[str], asked: int | None) -> str | None:
-    """Where the next page is: where the Link says, or after the last name of a full page that has no Link."""
+    """Where the next page is: where the Link says, or after the last name of a page without one that may be full."""
     link = response.headers.get("Link", "")
     if link:
         return _linked(client, link, path, response.url)
-    if page and len(page) == asked:
-        return f"{path}?{urlencode({'n': asked, 'last': page[-1]})}"
+    if page and (len(page) == asked or len(page) % _ROUND == 0):
+        return f"{path}?{urlencode(({} if asked is None else {'n': asked}) | {'last': page[-1]})}"
     return None
 
 

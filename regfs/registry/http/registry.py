@@ -7,6 +7,7 @@ import logging
 from regfs.oci import manifest as manifests
 from regfs.oci.errors import DigestMismatch as ManifestMismatch
 from regfs.oci.manifest import Index, Manifest
+from regfs.oci.reference import full_name
 from regfs.registry.ahead import Ahead
 from regfs.registry.api import (
     Content,
@@ -30,7 +31,6 @@ from regfs.registry.http.ranges import BlobSource
 from regfs.registry.http.refusals import error_of
 from regfs.registry.http.transport import CREATED, FORBIDDEN, UNAUTHORIZED, PooledTransport, Response
 from regfs.registry.http.upload import PiecewiseUpload, cancel, has_blob, upload
-from regfs.registry.hub import full_name
 
 _NOT_MODIFIED = 304
 _MANIFEST_BYTES = 8 * manifests.MAX_BYTES  # 100,000 layers with titles; docker-registry takes fewer, others more
@@ -108,8 +108,8 @@ class HttpRegistry:
         try:
             return names(client, wire.tags_path(client.repository), "tags")
         except NotFound as error:
-            if error.reason and not error.code:
-                raise Unsupported(error.message, reason=error.reason) from None  # a page of a server that has no lists
+            if not error.code:
+                raise Unsupported(error.message, reason=error.reason) from None  # of a server that has no lists
             return None
 
     def manifest(

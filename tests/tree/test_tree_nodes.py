@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -113,6 +114,13 @@ def test_the_same_bytes_have_the_same_content_id(tree: Tree, there: str) -> None
     assert titled == node_at(tree, f"{there}/repo/v1/.oci/blobs/{digest_of(b'aa')}").content_id
     assert titled == node_at(tree, f"{there}/repo/.blobs/{digest_of(b'aa')}").content_id
     assert titled != node_at(tree, f"{there}/repo/v1/sub/b").content_id
+
+
+def test_a_manifest_is_hashed_once_for_all_who_stat_it(tree: Tree, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"{there}/repo/{tag}/.oci/manifest.json" for tag in ("v1", "multi")]
+    before = [node_at(tree, path).attributes() for path in paths]
+    monkeypatch.setattr(hashlib, "new", None)
+    assert [node_at(tree, path).attributes() for path in paths] == before
 
 
 def test_other_bytes_at_a_path_have_another_content_id(
