@@ -217,6 +217,9 @@ class PiecewiseUpload:
                 pause(failures)
                 self._resume()
             except _REFUSED as error:
+                # While the file is being written, it can still be sent whole: only a limit is worth another try.
+                if not is_last and not isinstance(error, TooLarge):
+                    raise
                 self._cut_down(error, size)
             if self._offset > furthest:
                 furthest, failures = self._offset, 0

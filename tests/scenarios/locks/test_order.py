@@ -13,7 +13,7 @@ import pytest
 from tests.endurance import machine
 from tests.endurance.ground import ground
 from tests.registries import Lab
-from tests.scenarios.locks.watched import CALL, NETWORK
+from tests.scenarios.locks.watched import NETWORK
 from tests.scenarios.locks.watching import ROOT, TURN, Told, watching, written
 
 SCENARIOS = [
@@ -34,35 +34,24 @@ def locks() -> set[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """What was done while which lock was held, and where, in scenarios that run with watched locks."""
-    told = Told(tmp_path_factory.mktemp("locks"))
+@pytest.mark.timeout(400)
+def test_in_scenarios_locks_are_held_only_as_the_order_is_written_down(tmp_path: Path) -> None:
+    told = Told(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *SCENARIOS],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+         "-k", "not mounted and not fusepy", *SCENARIOS],
         env={**os.environ, **told.environment}, cwd=ROOT,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    return told
+    assert (TURN, NETWORK) in told.steps()
+    assert told.out_of_order() == {}
 
 
-@pytest.mark.timeout(400)
-def test_a_lock_is_taken_under_another_one_only_where_the_order_is_written_down(seen: Told) -> None:
-    steps = seen.out_of_order()
-    assert {step: where for step, where in steps.items() if step[1] not in (NETWORK, CALL)} == {}
-
-
-@pytest.mark.timeout(400)
-def test_nothing_but_an_aliass_turn_is_held_while_somebody_else_is_waited_for(seen: Told) -> None:
-    assert (TURN, NETWORK) in seen.steps()
-    steps = seen.out_of_order()
-    assert {step: where for step, where in steps.items() if step[1] in (NETWORK, CALL)} == {}
-
-
+@pytest.mark.both_adapters
 @pytest.mark.timeout(900)
-def test_a_mount_takes_its_locks_in_that_order_whatever_is_done_to_it(lab: Lab, tmp_path: Path) -> None:
-    with watching(tmp_path) as told, ground(tmp_path, lab) as here:
+def test_a_mount_takes_its_locks_in_that_order_whatever_is_done_to_it(lab: Lab, tmp_path: Path, adapter: str) -> None:
+    with watching(tmp_path) as told, ground(tmp_path, lab, fuse=adapter) as here:
         machine.run(here, examples=3, steps=40)
     assert (TURN, NETWORK) in told.steps()
 
