@@ -146,8 +146,10 @@ class Graph:
         """Opens the archives that blobs are."""
         from regfs.cache.indexes import IndexFiles
         from regfs.metadata.archives import Archives
+        from regfs.metadata.opening import ArchiveOpener
 
-        return Archives(self.fetcher, IndexFiles(self._options.cache_dir), self.cache)
+        indexes = IndexFiles(self._options.cache_dir)
+        return Archives(self.fetcher, ArchiveOpener(self.fetcher, indexes, self.cache, self.activity))
 
     @cached_property
     def tree(self) -> Tree:

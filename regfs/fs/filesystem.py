@@ -284,6 +284,15 @@ class Filesystem:
         if source != goal:
             self._moves.rename(source, goal)
 
+    def require_settable(self, path: str) -> None:
+        """Make sure that nobody is stopped who sets a mode or an owner, which a registry does not keep.
+
+        :raises OSError: EROFS for what lies in an archive, and has its own
+        """
+        parts = split(path)
+        if self._writings.at(parts) is None:
+            self._resolve(parts).require_settable()
+
     def utimens(self, path: str, mtime_ns: int) -> None:
         """Set a file's time of modification, to the second; that of a directory is left as it is."""
         parts = split(path)
@@ -294,6 +303,7 @@ class Filesystem:
             if writing.file.is_dirty:
                 return
         node = self._resolve(parts)
+        node.require_settable()
         if not node.is_directory:
             node.refresh()
             self._set_created(self._resolve(parts), rfc3339(mtime_ns))

@@ -12,6 +12,7 @@ from typing import TypeVar
 from regfs.archive.reader import Reader as ArchiveReader
 from regfs.archive.rootfs.merge import Root
 from regfs.archive.rootfs.node import Node as Entry
+from regfs.archive.rootfs.node import implicit_directory
 from regfs.cache.fetcher import Reader
 from regfs.oci.titles import Path
 from regfs.tree.attributes import Attributes, Kind
@@ -27,14 +28,21 @@ class ArchiveView:
     """One root of archives, and what is known of its layers.
 
     :param identity: differs from that of every other root
-    :param root: returns the root, when it is needed; None is an archive that cannot be read
     :param ask: puts a question to it, and waits for the layers that decide
+    :param mtime_ns: of the root directory, nanoseconds since the epoch
     :param created_by: the command that made each layer, the lowest one first
+    :param peek: puts a question to it if that costs no request; None when it would
     """
 
     identity: str
     ask: Callable[[Callable[[Root], object]], object]
+    mtime_ns: int
     created_by: tuple[str, ...] = ()
+    peek: Callable[[Callable[[Root], Entry | None]], Entry | None] = lambda question: None
+
+    def root(self) -> Node:
+        """Return the root directory."""
+        return ArchivedRoot(self, (), implicit_directory(0, 0, ""))
 
     def answer(self, question: Callable[[Root], Answer]) -> Answer:
         """Return what the root answers.
@@ -67,12 +75,13 @@ class ArchiveView:
             uid=entry.uid,
             gid=entry.gid,
             nlink=entry.nlink,
-            inode=self._inode(entry.inode),
+            inode=self.inode(entry.inode),
             rdev=os.makedev(*entry.device),
             link_target=entry.link or None,
         )
 
-    def _inode(self, number: int) -> int:
+    def inode(self, number: int) -> int:
+        """Return the number of an entry, which is another one in every root."""
         key = f"{self.identity} {number}".encode()
         return int.from_bytes(hashlib.blake2b(key, digest_size=_INODE_BYTES).digest(), "big") | 1
 
@@ -111,6 +120,25 @@ class ArchivedDirectory(Directory):
         yield from self.view.children(self.path)
 
 
+    def require_empty(self) -> None:
+        raise read_only()
+
+    def require_settable(self) -> None:
+        raise read_only()
+
+
+class ArchivedRoot(ArchivedDirectory):
+    """The root of archives. A listing of the directory above costs nothing: nothing is opened to describe it.
+
+    Its owner and mode are known once the layers are there. Its number and time are the same before and after that, as
+    tar(1) takes another time for a change.
+    """
+
+    def attributes(self) -> Attributes:
+        entry = self.view.peek(lambda root: root.lookup(())) or self.entry
+        return replace(self.view.attributes(entry), mtime_ns=self.view.mtime_ns, inode=self.view.inode(0))
+
+
 @dataclass(frozen=True, eq=False)
 class ArchivedFile(File):
     """A file, a link, a device or a FIFO of an archive."""
@@ -130,9 +158,17 @@ class ArchivedFile(File):
             raise OSError(errno.EOPNOTSUPP, "not a file with bytes")
         return _EntryReader(self.view.answer(lambda root: root.open(self.entry)))
 
+    def require_settable(self) -> None:
+        raise read_only()
+
     @property
     def content_id(self) -> ContentId:
         return f"{self.view.identity} {self.entry.inode}"
+
+
+def read_only() -> OSError:
+    """Return EROFS for what lies in an archive."""
+    return OSError(errno.EROFS, "what lies in an archive is read-only")
 
 
 class _EntryReader:

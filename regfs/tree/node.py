@@ -188,6 +188,12 @@ class Node(ABC):
         :raises OSError: as :meth:`removable`, and EPERM for what has no name to be published by
         """
 
+    def require_settable(self) -> None:  # noqa: B027 - a registry keeps no modes; nobody is stopped for that
+        """Make sure that it has no mode, owner and time of its own that somebody would want to set.
+
+        :raises OSError: EROFS
+        """
+
     def require_empty(self) -> None:
         """Make sure that nothing is in it, so that it can be removed or replaced.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from regfs.archive.rootfs.node import implicit_directory
-from regfs.metadata.archives import Image
+from collections.abc import Callable
+
+from regfs.archive.rootfs.merge import Root
+from regfs.archive.rootfs.node import Node as Entry
 from regfs.oci.images import ImageConfig
 from regfs.oci.manifest import Manifest
-from regfs.tree.archived import ArchivedDirectory, ArchiveView
+from regfs.tree.archived import ArchiveView
 from regfs.tree.context import Context
 from regfs.tree.node import Node
 
@@ -14,13 +16,17 @@ from regfs.tree.node import Node
 def rootfs(context: Context, repository: str, manifest: Manifest, config: ImageConfig) -> Node:
     """Return the root directory of an image. Its layers are opened when it is looked into."""
 
-    def image() -> Image:
-        return context.archives.image(repository, manifest.layers, config.diff_ids)
+    archives, layers, diff_ids = context.archives, manifest.layers, config.diff_ids
 
-    view = ArchiveView(f"rootfs {manifest.digest}", lambda question: image().ask(question), config.created_by)
-    return root_directory(view)
+    def peek(question: Callable[[Root], Entry | None]) -> Entry | None:
+        image = archives.open_image(layers, diff_ids)
+        return None if image is None else image.peek(question)
 
-
-def root_directory(view: ArchiveView) -> Node:
-    """Return the root of a view, without looking into its archives: a listing of what is above costs nothing."""
-    return ArchivedDirectory(view, (), implicit_directory(0, 0, ""))
+    view = ArchiveView(
+        f"rootfs {manifest.digest}",
+        lambda question: archives.image(repository, layers, diff_ids).ask(question),
+        context.started_ns,
+        config.created_by,
+        peek,
+    )
+    return view.root()

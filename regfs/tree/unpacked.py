@@ -9,7 +9,6 @@ from regfs.oci.manifest import Descriptor, Manifest
 from regfs.tree.archived import ArchiveView
 from regfs.tree.hidden import HiddenDirectory
 from regfs.tree.node import Node
-from regfs.tree.rootfs import root_directory
 
 _ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".zip", ".whl", ".jar")
 _ARCHIVE_TYPES = ("tar", "tar+gzip", "tar+zstd", "tar.gzip", "zip", "gzip", "x-tar", "x-gzip", "x-zip-compressed")
@@ -32,8 +31,12 @@ class UnpackedDirectory(HiddenDirectory):
 
     def _archive(self, blob: Descriptor) -> Node:
         archives, repository = self.context.archives, self.repository
-        view = ArchiveView(f"unpacked {blob.digest}", lambda question: question(archives.unpacked(repository, blob)))
-        return root_directory(view)
+        view = ArchiveView(
+            f"unpacked {blob.digest}",
+            lambda question: question(archives.unpacked(repository, blob)),
+            self.context.started_ns,
+        )
+        return view.root()
 
 
 def is_archive(blob: Descriptor) -> bool:
