@@ -266,13 +266,14 @@ class Filesystem:
         self._require_writable()
         self._moves.remove_file(split(path), trees)
 
-    def rmdir(self, path: str) -> None:
+    def rmdir(self, path: str, trees: Sequence[Path] = ()) -> None:
         """Remove an empty directory; of a tag without files, the tag, and no other of the same manifest.
 
+        :param trees: the directories that its program removes with everything in them: also one that is a layer
         :raises OSError: ENOTEMPTY; EPERM for a repository, which no registry can remove
         """
         self._require_writable()
-        self._moves.remove_directory(split(path))
+        self._moves.remove_directory(split(path), trees)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in its tag or in another one; no bytes move where the registry can mount.

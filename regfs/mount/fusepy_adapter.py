@@ -249,9 +249,9 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         with errors_as_errno("mkdir", path):
             self._filesystem.mkdir(path)
 
-    def rmdir(self, path: str) -> None:
+    def rmdir(self, path: str, process: int) -> None:
         with errors_as_errno("rmdir", path):
-            self._filesystem.rmdir(path)
+            self._filesystem.rmdir(path, removed_trees(process))
 
     def unlink(self, path: str, process: int) -> None:
         with errors_as_errno("unlink", path):
@@ -312,6 +312,10 @@ class DirectReads(fuse.FUSE):  # type: ignore[misc]
 
     def unlink(self, path: bytes) -> int:
         self.operations.unlink(path.decode(self.encoding), self._process())
+        return 0
+
+    def rmdir(self, path: bytes) -> int:
+        self.operations.rmdir(path.decode(self.encoding), self._process())
         return 0
 
     @staticmethod

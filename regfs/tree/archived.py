@@ -16,7 +16,7 @@ from regfs.archive.rootfs.node import implicit_directory
 from regfs.cache.fetcher import Reader
 from regfs.oci.titles import Path
 from regfs.tree.attributes import Attributes, Kind
-from regfs.tree.node import ContentId, Directory, File, Node
+from regfs.tree.node import ContentId, Directory, File, Node, Renaming
 
 Answer = TypeVar("Answer")
 _XATTR = "user.regfs."
@@ -119,11 +119,13 @@ class ArchivedDirectory(Directory):
     def children(self) -> Iterator[tuple[str, Node]]:
         yield from self.view.children(self.path)
 
-
     def require_empty(self) -> None:
         raise read_only()
 
     def require_settable(self) -> None:
+        raise read_only()
+
+    def rename(self, way: Renaming) -> None:
         raise read_only()
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 
+from regfs.oci.images import may_be_image
 from regfs.oci.manifest import Descriptor, Index, Manifest
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))")
 _XATTR = "user.regfs."
+ROOTFS = ".oci/rootfs"  # of an image, from its tag
 _NAME_BYTES = 255  # xattr(7)
 _NAMES_BYTES = 60_000  # of the 64 KiB of a list
 _VALUE_CHARACTERS = 16_000  # at most four bytes each, of 64 KiB
@@ -106,6 +108,8 @@ def xattrs_of_tag(manifest: Manifest | Index) -> dict[str, bytes]:
     }
     if manifest.artifact_type:
         found[f"{_XATTR}artifact_type"] = manifest.artifact_type
+    if isinstance(manifest, Manifest) and may_be_image(manifest):
+        found[f"{_XATTR}rootfs"] = ROOTFS
     return _encoded(found)
 
 

@@ -209,6 +209,18 @@ class Node(ABC):
         :raises OSError: ENOTDIR; EPERM for a repository, which no registry can remove; EROFS
         """
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a directory that is one layer of a tag."""
+        return False
+
+    def packed_at(self) -> Target | None:
+        """Return the tag, and the title in it, that goes with a directory which is one layer; None for any other.
+
+        :raises OSError: EROFS when the tag is immutable
+        """
+        return None
+
     def rename(self, way: Renaming) -> None:
         """Give a directory another name, the way that fits it.
 

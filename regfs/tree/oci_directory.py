@@ -30,7 +30,7 @@ class OciDirectory(HiddenDirectory):
     def children(self) -> Iterator[tuple[str, Node]]:
         for name, entry in _ENTRIES.items():
             child = entry(self)
-            if child is not None:
+            if child is not None and not (isinstance(child, UnpackedDirectory) and child.is_bare):
                 yield name, child
 
 

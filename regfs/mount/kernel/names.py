@@ -137,7 +137,7 @@ class NameVerbs:
         (name,) = protocol.names(request.body)
         path = node.child(name)
         with errors_as_errno("rmdir", path):
-            self._filesystem.rmdir(path)
+            self._filesystem.rmdir(path, removed_trees(request.pid))
         self._nodes.unlinked(node, name)
         self._notices.changed(path)
         return b""
