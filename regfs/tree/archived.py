@@ -20,6 +20,13 @@ from regfs.tree.node import ContentId, Directory, File, Node, Renaming
 
 Answer = TypeVar("Answer")
 _XATTR = "user.regfs."
+_NOUNS = {
+    Kind.SYMLINK: "symbolic link",
+    Kind.FIFO: "fifo",
+    Kind.SOCKET: "socket",
+    Kind.BLOCK_DEVICE: "block device",
+    Kind.CHARACTER_DEVICE: "character device",
+}
 _INODE_BYTES = 7  # the kernel's numbers are unsigned and 8 bytes long; programs take a sign for an error
 
 
@@ -116,6 +123,9 @@ class ArchivedDirectory(Directory):
     def lookup(self, name: str) -> Node | None:
         return self.view.at((*self.path, name))
 
+    def step(self, path: Path) -> tuple[Node | None, Path]:
+        return self.view.at((*self.path, *path)), ()
+
     def children(self) -> Iterator[tuple[str, Node]]:
         yield from self.view.children(self.path)
 
@@ -148,6 +158,10 @@ class ArchivedFile(File):
     view: ArchiveView
     path: Path
     entry: Entry
+
+    @property
+    def noun(self) -> str:
+        return _NOUNS.get(Kind(self.entry.kind.file_type), "file")
 
     def attributes(self) -> Attributes:
         return replace(self.view.attributes(self.entry), content=self.content_id)

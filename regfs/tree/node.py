@@ -96,6 +96,10 @@ class Node(ABC):
     def lookup(self, name: str) -> Node | None:
         """Return what is called *name* in it; None when nothing is."""
 
+    def step(self, path: Path) -> tuple[Node | None, Path]:
+        """Go one or more names of a path; returns what is there, and the rest of the path."""
+        return self.lookup(path[0]), path[1:]
+
     @abstractmethod
     def children(self) -> Iterator[tuple[str, Node]]:
         """Yield the names in it, and what they are; without the hidden ones.
