@@ -72,8 +72,11 @@ class ArchiveView:
         """Return the node of an entry."""
         return (ArchivedDirectory if entry.is_directory else ArchivedFile)(self, path, entry)
 
-    def attributes(self, entry: Entry) -> Attributes:
-        """Return what stat says of an entry."""
+    def attributes(self, entry: Entry, content: ContentId | None = None) -> Attributes:
+        """Return what stat says of an entry.
+
+        :param content: tells its bytes from others
+        """
         return Attributes(
             Kind(entry.kind.file_type),
             entry.size if not entry.link else len(os.fsencode(entry.link)),
@@ -85,6 +88,7 @@ class ArchiveView:
             inode=self.inode(entry.inode),
             rdev=os.makedev(*entry.device),
             link_target=entry.link or None,
+            content=content,
         )
 
     def inode(self, number: int) -> int:
@@ -146,6 +150,10 @@ class ArchivedRoot(ArchivedDirectory):
     tar(1) takes another time for a change.
     """
 
+    @property
+    def is_archive_root(self) -> bool:
+        return True
+
     def attributes(self) -> Attributes:
         entry = self.view.peek(lambda root: root.lookup(())) or self.entry
         return replace(self.view.attributes(entry), mtime_ns=self.view.mtime_ns, inode=self.view.inode(0))
@@ -164,7 +172,7 @@ class ArchivedFile(File):
         return _NOUNS.get(Kind(self.entry.kind.file_type), "file")
 
     def attributes(self) -> Attributes:
-        return replace(self.view.attributes(self.entry), content=self.content_id)
+        return self.view.attributes(self.entry, self.content_id)
 
     def xattrs(self) -> Mapping[str, bytes]:
         return self.view.xattrs(self.entry)

@@ -214,6 +214,11 @@ class Node(ABC):
         """
 
     @property
+    def is_archive_root(self) -> bool:
+        """Whether symbolic links below it count from here."""
+        return False
+
+    @property
     def is_packed(self) -> bool:
         """Whether it is a directory that is one layer of a tag."""
         return False
