@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -87,12 +86,19 @@ class ArchiveOpener:
         :raises OSError: ECANCELED when the mount ends meanwhile
         """
         content = self.content(repository, blob)
-        by_table = self._by_table(blob, content)
-        if by_table is not None:
-            return OpenArchive(by_table)
-        if zips.is_zip(content.read(0, len(zips.MAGIC))):
-            return OpenArchive(zips.ZipArchive(content, blob.digest, self._pool))
-        index = self._kept_index(blob.digest) or self._new_index(blob, content)
+        index = self._kept_index(blob.digest)
+        if index is not None:
+            return self._tar_archive(index, content)
+        reading = _Reading(content)
+        with self._activity.indexing(blob.digest, blob.size, lambda: reading.done):
+            by_table = self._by_table(blob, content)
+            if by_table is not None:
+                return OpenArchive(by_table)
+            if zips.is_zip(content.read(0, len(zips.MAGIC))):
+                return OpenArchive(zips.ZipArchive(content, blob.digest, self._pool))
+            return self._tar_archive(self._new_index(blob, reading), content)
+
+    def _tar_archive(self, index: Index, content: IdleBytes) -> OpenArchive:
         tar = None if index.is_seekable else self._tar(index, content)
         return OpenArchive(TarArchive(index, VerifiedReader(content, index, self._pool), self._pool, tar), index)
 
@@ -116,12 +122,12 @@ class ArchiveOpener:
         self._indexes.used(digest)
         return index
 
-    def _new_index(self, blob: Descriptor, content: IdleBytes) -> Index:
+    def _new_index(self, blob: Descriptor, reading: _Reading) -> Index:
         """Read a blob whole and index it. An index that cannot be kept is used all the same."""
         builder = IndexBuilder()
-        with self._progress(blob, content) as blocks:
-            for piece in blocks:
-                builder.feed(piece)
+        for piece in reading.pieces():
+            self._require_running()
+            builder.feed(piece)
         index = replace(builder.finish(_sha256(blob.digest)), blob_digest=blob.digest)
         try:
             index_file.save(index, self._indexes.path(blob.digest))
@@ -129,21 +135,6 @@ class ArchiveOpener:
         except OSError as error:
             log.warning("%s: its index is not kept: %s; the next mount makes it again", blob.digest, error.strerror)
         return index
-
-    @contextmanager
-    def _progress(self, blob: Descriptor, content: IdleBytes) -> Iterator[Iterator[bytes]]:
-        """Yield the blob in pieces, and say meanwhile how far it is."""
-        done = 0
-
-        def blocks() -> Iterator[bytes]:
-            nonlocal done
-            for piece in pieces(content):
-                self._require_running()
-                yield piece
-                done += len(piece)
-
-        with self._activity.indexing(blob.digest, blob.size, lambda: done):
-            yield blocks()
 
     def _require_running(self) -> None:
         if self._ended:
@@ -178,6 +169,23 @@ class ArchiveOpener:
         """Stop what is being opened, and let go of all files."""
         self._ended = True
         self._readers.close()
+
+
+class _Reading:
+    """A blob that is read from its start to its end.
+
+    :ivar done: bytes of it that were read
+    """
+
+    def __init__(self, content: IdleBytes) -> None:
+        self._content = content
+        self.done = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all bytes, in order."""
+        for piece in pieces(self._content):
+            yield piece
+            self.done += len(piece)
 
 
 class FileReader:

@@ -130,6 +130,10 @@ class ArchivedDirectory(Directory):
     def step(self, path: Path) -> tuple[Node | None, Path]:
         return self.view.at((*self.path, *path)), ()
 
+    def require_listable(self) -> None:
+        """Wait for the layers: a program that is killed need not wait for this, as it would for a listing."""
+        self.view.answer(lambda root: root.names(self.path))
+
     def children(self) -> Iterator[tuple[str, Node]]:
         yield from self.view.children(self.path)
 
