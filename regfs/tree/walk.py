@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 
+from regfs.archive.errors import CorruptArchive
 from regfs.oci.titles import Path
 from regfs.tree.node import Node
 
@@ -29,7 +29,7 @@ def files_below(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
 def at(node: Node, path: Path) -> Node | None:
     """Return what is at a path from *node*; symbolic links in an archive are followed, and do not lead out of it.
 
-    :raises OSError: ELOOP when there are too many of them
+    :raises CorruptArchive: when there are too many of them
     """
     way: list[Node] = [node]
     rest, links = list(reversed(path)), 0
@@ -50,7 +50,7 @@ def at(node: Node, path: Path) -> Node | None:
             continue
         links += 1
         if links > _LINKS_MAX:
-            raise OSError(errno.ELOOP, f"too many symbolic links: {'/'.join(path)}")
+            raise CorruptArchive(f"too many symbolic links: {'/'.join(path)}")
         if link.startswith("/"):
             while not way[-1].is_archive_root and len(way) > 1:
                 way.pop()
