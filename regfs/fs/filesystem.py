@@ -85,6 +85,11 @@ class Filesystem:
         """
         return self._open.get(handle).backing
 
+    def is_quick(self, handle: int) -> bool:
+        """Whether a read is likely to need no registry: the file is on the disk, or lies in an archive."""
+        opened = self._open.get(handle)
+        return opened.backing is not None or (opened.stored is None and opened.writing is None)
+
     def _now(self, writing: Writing) -> Attributes:
         return Attributes(Kind.FILE, self._writings.size(writing), writing.file.mtime_ns, True, content=writing)
 

@@ -26,6 +26,7 @@ from regfs.cache.store import BlobStore
 from regfs.metadata.idle import Closable, IdleBytes, IdleReaders
 from regfs.observe.counters import Activity
 from regfs.oci.manifest import Descriptor
+from regfs.util.memory import return_freed_blocks
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class ArchiveOpener:
         :raises RegistryError: when it could not be downloaded
         :raises OSError: ECANCELED when the mount ends meanwhile
         """
+        return_freed_blocks()
         content = self.content(repository, blob)
         index = self._kept_index(blob.digest)
         if index is not None:

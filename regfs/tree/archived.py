@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 from regfs.archive.reader import Reader as ArchiveReader
@@ -27,6 +28,7 @@ _NOUNS = {
     Kind.BLOCK_DEVICE: "block device",
     Kind.CHARACTER_DEVICE: "character device",
 }
+_IDENTITY_BYTES = 16
 _INODE_BYTES = 7  # the kernel's numbers are unsigned and 8 bytes long; programs take a sign for an error
 
 
@@ -46,6 +48,11 @@ class ArchiveView:
     mtime_ns: int
     created_by: tuple[str, ...] = ()
     peek: Callable[[Callable[[Root], Entry | None]], Entry | None] = lambda question: None
+
+    @cached_property
+    def short_identity(self) -> str:
+        """The identity in a few characters: a mount remembers it for each file."""
+        return hashlib.blake2b(self.identity.encode(), digest_size=_IDENTITY_BYTES).hexdigest()
 
     def root(self) -> Node:
         """Return the root directory."""
@@ -93,7 +100,7 @@ class ArchiveView:
 
     def inode(self, number: int) -> int:
         """Return the number of an entry, which is another one in every root."""
-        key = f"{self.identity} {number}".encode()
+        key = f"{self.short_identity} {number}".encode()
         return int.from_bytes(hashlib.blake2b(key, digest_size=_INODE_BYTES).digest(), "big") | 1
 
     def xattrs(self, entry: Entry) -> Mapping[str, bytes]:
@@ -191,7 +198,7 @@ class ArchivedFile(File):
 
     @property
     def content_id(self) -> ContentId:
-        return f"{self.view.identity} {self.entry.inode}"
+        return f"{self.view.short_identity} {self.entry.inode}"
 
 
 def read_only() -> OSError:

@@ -20,6 +20,9 @@ _NAMES_BYTES = 60_000  # of the 64 KiB of a list
 _VALUE_CHARACTERS = 16_000  # at most four bytes each, of 64 KiB
 
 
+_NO_XATTRS: Mapping[str, bytes] = {}  # one for all: a mount remembers what it said of 100,000 files
+
+
 class Kind(Enum):
     """The type of a file, as the bits that stat(2) has for it."""
 
@@ -32,7 +35,7 @@ class Kind(Enum):
     CHARACTER_DEVICE = stat.S_IFCHR
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Attributes:
     """What stat says. A registry knows little of it: what is None is the mount's to say.
 
@@ -62,7 +65,7 @@ class Attributes:
     inode: int | None = None
     rdev: int = 0
     link_target: str | None = None
-    xattrs: Mapping[str, bytes] = field(default_factory=dict)
+    xattrs: Mapping[str, bytes] = field(default_factory=lambda: _NO_XATTRS)
     content: Hashable = None
 
     @property
