@@ -13,7 +13,7 @@ _ARENAS = 2
 
 @cache
 def return_freed_blocks() -> None:
-    """Have the C library return each larger block when it is freed, from now on. Other libraries than glibc do as they do.
+    """Have glibc return each larger block when it is freed, from now on. Other C libraries do as they do.
 
     Threads that unpack allocate and free blocks of 128 KiB and more all the time. By default glibc keeps those in
     arenas, one for each thread, and they fill up with holes: reading every file of an image of 865 MB in 62,000 files

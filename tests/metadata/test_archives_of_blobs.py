@@ -12,13 +12,14 @@ import pytest
 from regfs.archive.errors import ArchiveError, DigestMismatch
 from regfs.registry.api import Unreachable
 from tests import leftovers
-from tests.archive.making import file, tar
+from tests.archive.making import Member, file, tar
+from tests.archive.producers import Layer, estargz, zstd, zstd_chunked
 from tests.cache.conftest import disk, fill  # noqa: F401 - a fixture
 from tests.contents import MIB, content_of
 from tests.counting import Counting
 from tests.metadata.conftest import NewGraph, image_in, manifest_in, read
 from tests.registries import Registry
-from tests.scenarios.foreign import Foreign, digest_of
+from tests.scenarios.foreign import TAR_GZIP, Foreign, digest_of
 from tests.scenarios.views import refused
 
 LOWER = tar(file("a", b"lower"), file("b", b"lower"))
@@ -145,3 +146,33 @@ def test_files_are_let_go_of_when_nobody_reads(
     image = image_in(graph, repository)
     assert read(graph.archives, image, "b") == b"lower"
     assert leftovers.more(lambda: frozenset(name for name in leftovers.files() if "/blobs/" in name), ()) == []
+
+
+@pytest.mark.parametrize("make", [estargz, zstd_chunked])
+def test_a_layer_with_a_table_of_contents_is_not_read_whole(
+    new_graph: NewGraph, proxy: Counting, foreign: Foreign, repository: str, make: Callable[[list[Member]], Layer]
+) -> None:
+    noise = random.Random(1).randbytes
+    made = make([file("first", b"first"), file("large", noise(20 * MIB)), file("last", b"last")])
+    layer = foreign.layer(repository, made.blob, mediaType=TAR_GZIP, annotations=made.annotations)
+    foreign.publish(repository, "v1", [layer])
+    graph = new_graph(proxy.url)
+    (found,) = manifest_in(graph, repository).layers
+    root = graph.archives.unpacked(repository, found)
+    assert (read(graph.archives, root, "first"), read(graph.archives, root, "last")) == (b"first", b"last")
+    assert proxy.moved < 10 * MIB
+
+
+def test_one_frame_of_zstd_is_unpacked_once_and_kept(
+    new_graph: NewGraph, proxy: Counting, foreign: Foreign, repository: str
+) -> None:
+    packed = tar(file("large", content_of(40 * MIB)), file("last", b"last"))
+    blob = zstd.compress(packed)
+    layer = foreign.layer(repository, blob, mediaType="application/vnd.oci.image.layer.v1.tar+zstd")
+    foreign.publish(repository, "v1", [layer])
+    for _ in range(2):
+        with new_graph(proxy.url) as graph:
+            (found,) = manifest_in(graph, repository).layers
+            root = graph.archives.unpacked(repository, found)
+            assert read(graph.archives, root, "last") == b"last"
+            assert graph.cache.path(digest_of(packed)).exists()

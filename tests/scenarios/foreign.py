@@ -6,11 +6,9 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import requests
-
-from tests.registries import Registry
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -31,10 +29,17 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+class HasUrl(Protocol):
+    """A registry; ``url`` is where it is."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Foreign:
     """A client of one registry without authentication."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: HasUrl) -> None:
         self._url = f"{registry.url}/v2"
         self._session = requests.Session()
 
@@ -82,11 +87,12 @@ class Foreign:
         document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": list(layers), **fields}
         return self.put(repository, alias, document)
 
-    def image(self, repository: str, alias: str, *tars: bytes, diff_ids: Iterable[str] = ()) -> str:
+    def image(self, repository: str, alias: str, *tars: bytes, diff_ids: Iterable[str] = (), level: int = 1) -> str:
         """Publish an image of layers, the lowest one first; returns the manifest's digest.
 
         :param tars: the layers, uncompressed
         :param diff_ids: what the config says of them, if that is not the truth
+        :param level: of the compression
         """
         config = {
             "architecture": "amd64",
@@ -96,7 +102,7 @@ class Foreign:
         }
         content = json.dumps(config).encode()
         descriptor = {"mediaType": IMAGE_CONFIG, "digest": self.push(repository, content), "size": len(content)}
-        layers = [self.layer(repository, gzip.compress(tar, 1, mtime=0), mediaType=TAR_GZIP) for tar in tars]
+        layers = [self.layer(repository, gzip.compress(tar, level, mtime=0), mediaType=TAR_GZIP) for tar in tars]
         return self.publish(repository, alias, layers, config=descriptor)
 
     def index(self, repository: str, alias: str, entries: Iterable[tuple[str, Document | None]]) -> str:
