@@ -176,6 +176,8 @@ class _Renaming:
 
     def retitle(self, tag: TagName, prefix: Path, files: Files) -> None:
         """Give every title below *prefix* another start, in one manifest."""
+        if any(path[: len(prefix)] == prefix for path in files.packed):
+            raise OSError(errno.EROFS, "a directory that is one layer cannot be renamed: the layer has its name")
         target = self._target()
         if target is None or (tag.repository, tag.name) != (target.repository, target.alias):
             raise OSError(errno.EXDEV, "moved file by file")

@@ -125,3 +125,11 @@ def test_a_root_needs_an_image(regfs: Regfs, registry: Registry, foreign: Foreig
     (regfs.here / "mnt").mkdir()
     assert "no image" in regfs.fails("mount", "--rootfs", f"{registry.host}/{repository}:v1", "mnt")
     assert "name a tag" in regfs.fails("mount", "--rootfs", f"{registry.host}/{repository}", "mnt")
+
+
+def test_put_does_not_replace_a_packed_directory(
+    regfs: Regfs, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    pack(foreign, repository, PACKED)
+    regfs.write("plots", b"a file")
+    assert "has a directory plots" in regfs.fails("put", f"{registry.host}/{repository}:v1", "plots")

@@ -144,3 +144,17 @@ def test_links_in_a_packed_directory_are_links(
     view = new_mount(f"{registry.url}/{repository}:v1")
     assert isinstance(view, Mounted)
     assert (os.readlink(view.path("d/b")), view.read_bytes("d/b")) == ("a", b"a")
+
+
+@pytest.mark.logs(r"^rename /sub to /other: a directory that is one layer cannot be renamed")
+def test_a_directory_above_a_packed_one_cannot_be_renamed(
+    new_mount: NewView, registry: Registry, foreign: Foreign, repository: str
+) -> None:
+    blob = gzip.compress(tar(file("sub/d/a", b"a")))
+    layer = foreign.layer(repository, blob, "sub/d", mediaType=TAR_GZIP)
+    layer["annotations"]["io.deis.oras.content.unpack"] = "true"
+    foreign.publish(repository, "v1", [layer])
+    view = new_mount(f"{registry.url}/{repository}:v1")
+    with refused(errno.EROFS):
+        view.rename("sub", "other")
+    assert view.read_bytes("sub/d/a") == b"a"
