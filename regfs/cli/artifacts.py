@@ -168,7 +168,7 @@ def get(
     with registry_of(reference, given) as graph:
         hidden = [name for name in files if OCI in artifacts.path_of(name)]
         for name in hidden:
-            _get_hidden(graph, reference, name, platform, output)
+            _get_hidden(graph, reference, name, platform, output, keep)
         if hidden and len(hidden) == len(files):
             return
         files = tuple(name for name in files if name not in hidden)
@@ -187,7 +187,7 @@ def get(
             _get(graph, reference, [(file, file.path) for file in wanted], Path(output), keep)
 
 
-def _get_hidden(graph: Graph, reference: Reference, name: str, platform: str | None, output: str) -> None:
+def _get_hidden(graph: Graph, reference: Reference, name: str, platform: str | None, output: str, keep: bool) -> None:
     """Write what is in the hidden directory of a tag, also inside an archive."""
     node, last = artifacts.node_at(graph, reference, name, platform), artifacts.path_of(name)[-1]
     if output == "-" or _is_special(output):
@@ -197,7 +197,8 @@ def _get_hidden(graph: Graph, reference: Reference, name: str, platform: str | N
     if not node.is_directory and not output.endswith("/") and not goal.is_dir():
         goal, last = goal.parent, goal.name
     with pulling.Destination(goal) as destination:
-        count = unpacking.unpack(node, destination, (last,), lambda count: None)
+        is_kept = keep and destination.has((last,))
+        count = 0 if is_kept else unpacking.unpack(node, destination, (last,), lambda count: None, any_link=True)
     click.echo(f"{reference}: {count} files in {goal}")
 
 

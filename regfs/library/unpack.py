@@ -1,7 +1,7 @@
 """What lies in an archive → files of a directory, as ``oras pull`` writes a directory that was packed.
 
-Archives are hostile: no link is followed on the way to a file, and none is written that leads out of the directory.
-Owners, devices and special mode bits are not written.
+Archives are hostile: no link is followed on the way to a file, and of a packed directory none is written that leads out
+of it. Owners, devices and special mode bits are not written.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ _COPY_BYTES = 1 << 20
 _PERMISSIONS = 0o777
 
 
-def unpack(node: Node, goal: Destination, path: Path, progress: Progress) -> int:
+def unpack(node: Node, goal: Destination, path: Path, progress: Progress, any_link: bool = False) -> int:
     """Write a directory, or a file, and all that is in it; returns how many files were written.
 
     :param path: where it goes
+    :param any_link: whether a link may lead out of the directory, as those of an image do
     :param progress: called with a number of bytes when they are there
     :raises NotPossible: for a link that leads out of the directory
     :raises ArchiveError: when the archive cannot be read
     :raises OSError: when it cannot be written
     """
-    return sum(_write(found, goal, path, below, progress) for below, found in _below(node, ()))
+    written = 0
+    for below, found in _below(node, ()):
+        link = found.attributes().link_target
+        if link is not None and not any_link:
+            _require_inside(below, link)
+        written += _write(found, goal, (*path, *below), progress)
+    return written
 
 
 def _below(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
@@ -42,13 +49,12 @@ def _below(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
     yield path, node
 
 
-def _write(node: Node, goal: Destination, path: Path, below: Path, progress: Progress) -> int:
-    found, there = node.attributes(), (*path, *below)
+def _write(node: Node, goal: Destination, there: Path, progress: Progress) -> int:
+    found = node.attributes()
     if found.kind is Kind.DIRECTORY:
         goal.make_directory(there, found.mtime_ns)
         return 0
     if found.kind is Kind.SYMLINK:
-        _require_inside(below, found.link_target or "")
         goal.add_link(there, found.link_target or "")
         return 1
     if found.kind is not Kind.FILE:

@@ -72,6 +72,8 @@ def test_ls_keeps_the_order_of_layers(regfs: Regfs, foreign: Foreign, registry: 
 def test_get_writes_what_lies_in_an_image(regfs: Regfs, image: str) -> None:
     regfs("get", image, ".oci/rootfs/usr", "-o", "out")
     assert regfs.files("out") == {"usr/lib/os-release": b"NAME=x\n"}
+    regfs("get", image, ".oci/rootfs/etc", "-o", "out")
+    assert os.readlink(regfs.here / "out/etc/out") == "../../../../etc/passwd"
     regfs("get", image, ".oci/rootfs/etc/os-release", "-o", "here.txt")
     assert (regfs.here / "here.txt").read_bytes() == b"NAME=x\n"
 
