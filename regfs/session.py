@@ -62,6 +62,7 @@ class Options:
     :param ttl: seconds that remembered names of the registry are fresh
     :param cache_size: bytes; None is half of the free space
     :param strict: verify a whole blob before any byte of it is served
+    :param rootfs: show the merged root of the image that the reference names
     :param whole: whether a registry that is named as a whole has to let the user in
     :param platform: in multi-platform tags, the only platform to show, as ``os-arch[-variant]``
     """
@@ -76,6 +77,7 @@ class Options:
     state_dir: Path = field(default_factory=default_state_dir)
     strict: bool = False
     platform: str | None = None
+    rootfs: bool = False
     whole: bool = True
 
 
@@ -146,8 +148,10 @@ class Graph:
         """Opens the archives that blobs are."""
         from regfs.cache.indexes import IndexFiles
         from regfs.metadata.archives import Archives
+        from regfs.metadata.opening import ArchiveOpener
 
-        return Archives(self.fetcher, IndexFiles(self._options.cache_dir), self.cache)
+        indexes = IndexFiles(self._options.cache_dir)
+        return Archives(self.fetcher, ArchiveOpener(self.fetcher, indexes, self.cache, self.activity))
 
     @cached_property
     def tree(self) -> Tree:
@@ -158,9 +162,34 @@ class Graph:
         if options.whole:
             require_root(options.reference, self.catalog, self.remote, options.connection)
         repository, tag = options.reference.repository, options.reference.alias
-        return Tree(
-            self.catalog, self.fetcher, self.archives, repository=repository, tag=tag, platform=options.platform
-        )
+        if options.rootfs and tag is None:
+            raise Unusable(f"{options.reference}: --rootfs needs an image; name a tag or a digest")
+        with self._explained(options.reference):
+            return Tree(
+                self.catalog,
+                self.fetcher,
+                self.archives,
+                repository=repository,
+                tag=tag,
+                platform=options.platform,
+                rootfs=options.rootfs,
+            )
+
+    @contextmanager
+    def _explained(self, reference: Reference) -> Iterator[None]:
+        """Say in one line why the root of the mount cannot be shown.
+
+        :raises Unusable: in the place of what was raised
+        """
+        from regfs.tree.rootfs import NoImage
+
+        try:
+            yield
+        except NoImage as error:
+            raise Unusable(f"{reference}: {error}") from None
+        except (RegistryError, InvalidManifest) as error:
+            logins = self._options.connection.logins(reference.host, reference.repository or "")
+            raise Unusable(explain(error, reference.host, logins)) from None
 
     @cached_property
     def filesystem(self) -> Filesystem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from regfs.archive.compression.formats import Compression
 from regfs.archive.errors import DigestMismatch
@@ -34,7 +35,7 @@ class Index:
     piece_digests: bytes
     listing: Listing
 
-    @property
+    @cached_property
     def is_seekable(self) -> bool:
         """Whether a byte in the middle can be read from the blob alone; else the unpacked tar is needed."""
         if self.compression is Compression.NONE:

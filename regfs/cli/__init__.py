@@ -19,6 +19,7 @@ _MODULES = {
     "status": "status",
     "ls": "artifacts",
     "get": "artifacts",
+    "cat": "artifacts",
     "put": "artifacts",
     "rm": "artifacts",
     "tag": "artifacts",

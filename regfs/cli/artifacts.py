@@ -1,4 +1,4 @@
-"""``regfs ls``, ``get``, ``put``, ``rm`` and ``tag``."""
+"""``regfs ls``, ``get``, ``cat``, ``put``, ``rm`` and ``tag``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from regfs.archive.errors import ArchiveError
 from regfs.cli.ending import fail, leave, warn
 from regfs.cli.parameters import (
     JSON,
@@ -29,13 +30,16 @@ from regfs.fs.errnos import told
 from regfs.library import artifacts
 from regfs.library import get as pulling
 from regfs.library import put as pushing
+from regfs.library import unpack as unpacking
 from regfs.library.artifacts import File, NothingThere, NotPossible
 from regfs.library.listing import Item, listing
 from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import Reference
+from regfs.oci.titles import OCI
 from regfs.registry.api import Denied, InsecureLogin, RegistryError, TimedOut, Unauthenticated, Unreachable
 from regfs.registry.connect import explain
 from regfs.session import Graph, Options, Unusable
+from regfs.tree.node import Node
 
 _REFERENCE = click.argument("reference", type=ReferenceType())
 _ALIAS = click.argument("reference", type=ReferenceType(alias=True))
@@ -55,7 +59,7 @@ def registry_of(reference: Reference, given: dict[str, Any]) -> Iterator[Graph]:
         _fail(explain(error, reference.host, options.connection.trail_to(reference)))
     except BrokenPipeError:
         leave(1)  # whoever read it has enough
-    except (OSError, RegistryError, InvalidManifest) as error:
+    except (OSError, RegistryError, InvalidManifest, ArchiveError) as error:
         _fail(f"{reference}: {told(error)}")
 
 
@@ -138,15 +142,23 @@ def _shown(name: str) -> str:
     "-o", "--output", default=".", show_default="here", help="Directory or file to write; - is standard output."
 )
 @click.option("--keep", is_flag=True, help="Do not touch existing files.")
+@click.option("--no-unpack", is_flag=True, help="Write a packed directory as the archive that it is.")
 def get(
-    reference: Reference, files: tuple[str, ...], platform: str | None, output: str, keep: bool, **given: Any
+    reference: Reference,
+    files: tuple[str, ...],
+    platform: str | None,
+    output: str,
+    keep: bool,
+    no_unpack: bool,
+    **given: Any,
 ) -> None:
     """Download the files of a tag, or only the named files and directories.
 
     get writes them below the directory -o under their titles, as `oras pull` does, and overwrites files of the same
     names. If you name one FILE, -o may be another file name, or - for standard output. A file appears once it is
     complete and verified. On standard output, get withholds the end of a blob that does not match its digest, and
-    exits with status 1. Downloaded blobs are in the cache; get does not download them again.
+    exits with status 1. Downloaded blobs are in the cache; get does not download them again. FILE can also be a path
+    in .oci, such as .oci/rootfs/etc; get writes it under its last name.
 
     \b
     regfs get localhost:5000/team/model:v1
@@ -154,9 +166,18 @@ def get(
     regfs get localhost:5000/team/model:v1 config.json -o - | jq .layers
     """
     with registry_of(reference, given) as graph:
+        hidden = [name for name in files if OCI in artifacts.path_of(name)]
+        for name in hidden:
+            _get_hidden(graph, reference, name, platform, output, keep)
+        if hidden and len(hidden) == len(files):
+            return
+        files = tuple(name for name in files if name not in hidden)
         found = artifacts.files_in(graph, reference, platform)
+        if no_unpack:
+            found = {path: replace(file, packed=None) for path, file in found.items()}
         wanted = [artifacts.sized(graph, file) for file in artifacts.chosen(reference, found, files)]
         single = len(files) == 1 and artifacts.path_of(files[0]) in found
+        single = single and (wanted[0].packed is None or output == "-")
         if output == "-" or (single and _is_special(output)):
             _get_one(graph, reference, wanted, output)
         elif single and not output.endswith("/") and not Path(output).is_dir():
@@ -164,6 +185,45 @@ def get(
             _get(graph, reference, [(wanted[0], (goal.name,))], goal.parent, keep)
         else:
             _get(graph, reference, [(file, file.path) for file in wanted], Path(output), keep)
+
+
+def _get_hidden(graph: Graph, reference: Reference, name: str, platform: str | None, output: str, keep: bool) -> None:
+    """Write what is in the hidden directory of a tag, also inside an archive."""
+    node, last = artifacts.node_at(graph, reference, name, platform), artifacts.path_of(name)[-1]
+    if output == "-" or _is_special(output):
+        _copy_out(node, sys.stdout.fileno() if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC))
+        return
+    goal = Path(output)
+    if not node.is_directory and not output.endswith("/") and not goal.is_dir():
+        goal, last = goal.parent, goal.name
+    with pulling.Destination(goal) as destination:
+        is_kept = keep and destination.has((last,))
+        count = 0 if is_kept else unpacking.unpack(node, destination, (last,), lambda count: None, any_link=True)
+    click.echo(f"{reference}: {count} files in {goal}")
+
+
+def _copy_out(node: Node, fd: int) -> None:
+    unpacking.copy_node(node, fd, lambda count: None)
+
+
+@click.command()
+@_ALIAS
+@click.argument("path")
+@connecting
+@PLATFORM
+def cat(reference: Reference, path: str, platform: str | None, **given: Any) -> None:
+    """Write a file of a tag to standard output.
+
+    PATH is a title, a path in a packed directory, or a path in .oci. Links inside an image are followed, and do not
+    lead out of it. cat reads only the part of a layer that has the file, if the layer was read before.
+
+    \b
+    regfs cat localhost:5000/team/model:v1 config.json
+    regfs cat docker.io/library/debian:12 .oci/rootfs/etc/os-release --platform linux-amd64
+    regfs cat localhost:5000/app:v1 .oci/layers/02/etc/app.conf
+    """
+    with registry_of(reference, given) as graph:
+        _copy_out(artifacts.node_at(graph, reference, path, platform), sys.stdout.fileno())
 
 
 def _is_special(output: str) -> bool:
@@ -176,6 +236,8 @@ def _is_special(output: str) -> bool:
 
 
 def _get_one(graph: Graph, reference: Reference, files: list[File], output: str) -> None:
+    if files and files[0].packed is not None:
+        raise NotPossible(f"{files[0].name} is a directory; to write its archive: --no-unpack")
     if len(files) != 1:
         raise click.UsageError(f"-o {output} takes one file, not {len(files)}; name one file")
     fd = sys.stdout.fileno() if output == "-" else os.open(output, os.O_WRONLY | os.O_CLOEXEC)
@@ -186,8 +248,12 @@ def _get_one(graph: Graph, reference: Reference, files: list[File], output: str)
 def _get(graph: Graph, reference: Reference, files: list[tuple[File, tuple[str, ...]]], goal: Path, keep: bool) -> None:
     with pulling.Destination(goal) as destination:
         wanted = [(file, path) for file, path in files if not keep or not destination.has(path)]
+        packed = [(file.packed, path, file.blob.size) for file, path in wanted if file.packed is not None]
         with progress_bar(reference, sum(file.blob.size for file, _ in wanted)) as progress:
-            pulling.pull(graph, wanted, destination, progress)
+            pulling.pull(graph, [(file, path) for file, path in wanted if file.packed is None], destination, progress)
+            for node, path, size in packed:
+                unpacking.unpack(node, destination, path, lambda count: None)
+                progress(size)
     graph.fetcher.finish()
     total = sum(file.blob.size for file, _ in wanted)
     kept = f", {len(files) - len(wanted)} existed" if len(wanted) < len(files) else ""

@@ -36,6 +36,7 @@ class MountCommand(click.Command):
 @click.argument("directory", shell_complete=directories)
 @connecting
 @option("--read-only", is_flag=True, help="Refuse every change.")
+@option("--rootfs", is_flag=True, help="Show the files of the image REFERENCE, read-only.")
 @option("--platform", help="In multi-platform tags, show only this platform, such as linux-arm64-v8.")
 @option("--offline", is_flag=True, help="Send no request; show the content of the cache.")
 @option("--repository", multiple=True, help="List this repository if the registry has no catalog; repeatable.")
@@ -83,6 +84,7 @@ def mount(reference: Reference, directory: str, foreground: bool, **given: Any) 
     regfs mount localhost:5000 /mnt/reg
     regfs mount ghcr.io/org/model:v1 /mnt/model --read-only
     regfs mount registry.example.com /mnt/reg -o ro,allow_other
+    regfs mount --rootfs docker.io/library/debian:12 /mnt/debian
     """
     options = _mount_options(reference, directory, given)
     try:
@@ -102,7 +104,8 @@ def _mount_options(reference: Reference, directory: str, given: dict[str, Any]) 
     return MountOptions(
         **graph_options(reference, given),
         directory=Path(os.path.abspath(directory)),
-        read_only=given["read_only"],
+        read_only=given["read_only"] or given["rootfs"],
+        rootfs=given["rootfs"],
         platform=given["platform"],
         repositories=tuple(given["repository"]),
         ttl=given["ttl"],

@@ -100,6 +100,9 @@ def _of_mount(item: dict[str, Any]) -> Iterator[str]:
     for push in item["pushes"]:
         sent = f"{_bytes(push['sent'])} of {_bytes(push['size'])}"
         yield f"  pushing   {push['target']}, {sent}, for {time.time() - push['since']:.0f} s"
+    for index in item["indexing"]:
+        read = f"{_bytes(index['read'])} of {_bytes(index['size'])}"
+        yield f"  indexing  {index['digest']}, {read}, for {time.time() - index['since']:.0f} s"
     for error in item["errors"][-_ERRORS:]:
         when = datetime.fromtimestamp(error["time"]).astimezone().isoformat(" ", "seconds")
         yield f"  error     {when} {error['verb']} {error['path']}: {error['errno']}, {error['text']}"

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from regfs.archive.errors import ArchiveError
 from regfs.oci.errors import InvalidManifest
 from regfs.registry import api
 
@@ -26,6 +27,7 @@ _BY_TYPE: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (api.TimedOut, errno.ETIMEDOUT),
     (api.Unreachable, errno.EHOSTUNREACH),
     (api.RegistryError, errno.EIO),
+    (ArchiveError, errno.EIO),
     (InvalidManifest, errno.EIO),
     (UnicodeError, errno.EILSEQ),
 )

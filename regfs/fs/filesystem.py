@@ -85,6 +85,11 @@ class Filesystem:
         """
         return self._open.get(handle).backing
 
+    def is_quick(self, handle: int) -> bool:
+        """Whether a read is likely to need no registry: the file is on the disk, or lies in an archive."""
+        opened = self._open.get(handle)
+        return opened.backing is not None or (opened.stored is None and opened.writing is None)
+
     def _now(self, writing: Writing) -> Attributes:
         return Attributes(Kind.FILE, self._writings.size(writing), writing.file.mtime_ns, True, content=writing)
 
@@ -266,13 +271,14 @@ class Filesystem:
         self._require_writable()
         self._moves.remove_file(split(path), trees)
 
-    def rmdir(self, path: str) -> None:
+    def rmdir(self, path: str, trees: Sequence[Path] = ()) -> None:
         """Remove an empty directory; of a tag without files, the tag, and no other of the same manifest.
 
+        :param trees: the directories that its program removes with everything in them: also one that is a layer
         :raises OSError: ENOTEMPTY; EPERM for a repository, which no registry can remove
         """
         self._require_writable()
-        self._moves.remove_directory(split(path))
+        self._moves.remove_directory(split(path), trees)
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in its tag or in another one; no bytes move where the registry can mount.
@@ -284,6 +290,15 @@ class Filesystem:
         if source != goal:
             self._moves.rename(source, goal)
 
+    def require_settable(self, path: str) -> None:
+        """Make sure that nobody is stopped who sets a mode or an owner, which a registry does not keep.
+
+        :raises OSError: EROFS for what lies in an archive, and has its own
+        """
+        parts = split(path)
+        if self._writings.at(parts) is None:
+            self._resolve(parts).require_settable()
+
     def utimens(self, path: str, mtime_ns: int) -> None:
         """Set a file's time of modification, to the second; that of a directory is left as it is."""
         parts = split(path)
@@ -294,6 +309,7 @@ class Filesystem:
             if writing.file.is_dirty:
                 return
         node = self._resolve(parts)
+        node.require_settable()
         if not node.is_directory:
             node.refresh()
             self._set_created(self._resolve(parts), rfc3339(mtime_ns))

@@ -32,7 +32,7 @@ REMEDIES = {
         "Make the tag first: mkdir REPOSITORY:TAG, and copy into it.",
     ),
     errno.EROFS: Remedy(
-        "The mount is read-only, or the path is a platform, a multi-platform tag, a signed manifest or a digest.",
+        "The mount is read-only, or the path is a platform, a multi-platform tag, a digest, or in an archive.",
         "Mount without --read-only; copy the files into another tag.",
     ),
     errno.EINVAL: Remedy(

@@ -15,7 +15,7 @@ from regfs.oci.reference import Reference, is_digest
 from regfs.oci.titles import Path
 from regfs.session import Graph
 from regfs.tree.node import Node
-from regfs.tree.walk import files_below
+from regfs.tree.walk import at, files_below
 
 
 class NothingThere(Exception):
@@ -32,12 +32,14 @@ class File:
 
     :param path: its title, below the platform's name where an alias has several
     :param created: seconds since the epoch, where the manifest says
+    :param packed: its node when it is a directory that was packed into the blob
     """
 
     repository: str
     path: Path
     blob: Descriptor
     created: int | None = None
+    packed: Node | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +80,17 @@ def files_at(node: Node, path: Path = ()) -> dict[Path, File]:
         return {there: file_of(there, found) for there, found in files_below(node, path)}
 
 
+def node_at(graph: Graph, reference: Reference, name: str, platform: str | None = None) -> Node:
+    """What is at a path in an alias, also in the hidden directory and inside archives; links there are followed.
+
+    :raises NothingThere: when nothing is
+    """
+    found = at(artifact(graph, reference, platform), path_of(name))
+    if found is None:
+        raise NothingThere(no_file(reference, name))
+    return found
+
+
 def artifact(graph: Graph, reference: Reference, platform: str | None = None) -> Node:
     """The node of what an alias, or a digest, stands for at this moment.
 
@@ -116,7 +129,7 @@ def file_of(path: Path, node: Node) -> File:
     stored = node.stored
     if stored is None:
         raise NotPossible(f"{'/'.join(path)} is no blob")
-    return File(stored.repository, path, stored.descriptor, node.created)
+    return File(stored.repository, path, stored.descriptor, node.created, node if node.is_packed else None)
 
 
 def chosen(reference: Reference, files: Mapping[Path, File], names: Sequence[str]) -> list[File]:
@@ -178,7 +191,8 @@ def remove_files(graph: Graph, reference: Reference, names: Sequence[str], recur
     editable(f"{repository}:{alias}", manifest_of(graph, reference))
     files = files_in(graph, reference)
     for name in names:
-        if not recursive and path_of(name) not in files and chosen(reference, files, [name]):
+        file = files.get(path_of(name))
+        if not recursive and (file is None or file.packed) and chosen(reference, files, [name]):
             raise NotPossible(f"{name} is a directory; to remove all files in it: -r")
     return graph.tags.edit(repository, alias, {file.path: None for file in chosen(reference, files, names)})
 

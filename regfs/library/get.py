@@ -82,6 +82,28 @@ class Destination:
                     os.unlink(passing, dir_fd=directory)
                 raise
 
+    def make_directory(self, path: TitlePath, mtime_ns: int) -> None:
+        """Make a directory, unless it is there, and set its time.
+
+        :raises OSError: when something is in the way
+        """
+        with self._counted(), self._directory(path) as directory:
+            os.utime(directory, ns=(mtime_ns, mtime_ns))
+
+    def add_link(self, path: TitlePath, target: str) -> None:
+        """Put a symbolic link at *path*, in the place of a file or a link.
+
+        :raises OSError: when something else is in the way
+        """
+        with self._counted(), self._directory(path[:-1]) as directory:
+            passing = f".{os.urandom(8).hex()}.regfs"
+            os.symlink(target, passing, dir_fd=directory)
+            try:
+                os.replace(passing, path[-1], src_dir_fd=directory, dst_dir_fd=directory)
+            except BaseException:
+                os.unlink(passing, dir_fd=directory)
+                raise
+
     @contextmanager
     def _counted(self) -> Iterator[None]:
         with self._lock:

@@ -11,21 +11,22 @@ from regfs.library.artifacts import (
     NotPossible,
     artifact,
     file_of,
-    files_at,
     files_in,
     form,
+    found_by_index,
     no_file,
     path_of,
     sized,
 )
 from regfs.oci.errors import InvalidManifest
 from regfs.oci.manifest import CREATED, Manifest
-from regfs.oci.reference import Reference, is_alias, is_repository
+from regfs.oci.reference import Reference, is_alias, is_digest, is_repository
 from regfs.oci.titles import Path
 from regfs.registry.api import RegistryError
 from regfs.session import Graph
 from regfs.tree.attributes import seconds_of
 from regfs.tree.node import Node
+from regfs.tree.walk import at, files_below
 
 _ASKED_AT_ONCE = 8
 
@@ -125,27 +126,32 @@ def _listed_files(graph: Graph, reference: Reference, path: Path, recursive: boo
     if not node.is_directory:
         return [_file_item(graph, path, node)]
     if recursive:
-        return [_item(graph, file) for _, file in sorted(files_at(node, path).items())]
+        with found_by_index():
+            return [_file_item(graph, there, found) for there, found in sorted(files_below(node, path), key=_in_order)]
     return [_child_item(graph, name, child, node) for name, child in sorted(node.children(), key=_by_name)]
 
 
-def _by_name(child: tuple[str, Node]) -> str:
-    return child[0]
+def _by_name(child: tuple[str, Node]) -> Path:
+    return _in_order(((child[0],), child[1]))
+
+
+def _in_order(found: tuple[Path, Node]) -> Path:
+    """The order of a listing: by name, but what goes by its digest stays in the order of the manifest's layers."""
+    return tuple("sha256:" if is_digest(name) else name for name in found[0])
 
 
 def _at(node: Node, reference: Reference, path: Path) -> Node:
-    """The node at a path below another one."""
-    for name in path:
-        found = node.lookup(name)
-        if found is None:
-            raise NothingThere(no_file(reference, "/".join(path)))
-        node = found
-    return node
+    """The node at a path below another one; symbolic links of archives are followed, but not the last name."""
+    found = at(node, path[:-1])
+    last = found.lookup(path[-1]) if found is not None and path else found
+    if last is None:
+        raise NothingThere(no_file(reference, "/".join(path)))
+    return last
 
 
 def _child_item(graph: Graph, name: str, child: Node, parent: Node) -> Item:
     """One line of a listing of a directory."""
-    if not child.is_directory:
+    if not child.is_directory or child.is_packed:
         return _file_item(graph, (name,), child)
     stored = child.stored
     if stored is None:
@@ -154,11 +160,14 @@ def _child_item(graph: Graph, name: str, child: Node, parent: Node) -> Item:
 
 
 def _file_item(graph: Graph, path: Path, node: Node) -> Item:
-    if node.stored is None:  # the manifest itself, among what is hidden
-        return Item("/".join(path), node.noun, node.attributes().size)
+    if node.stored is None:  # what lies in an archive, or the manifest itself
+        found = node.attributes()
+        created = None if found.mode is None else found.mtime_ns // 10**9
+        return Item("/".join(path), node.noun, found.size, created)
     return _item(graph, file_of(path, node))
 
 
 def _item(graph: Graph, file: File) -> Item:
     blob = sized(graph, file).blob
-    return Item(file.name, "file", blob.size, file.created, blob.digest, blob.media_type)
+    kind = "directory" if file.packed is not None else "file"
+    return Item(file.name, kind, blob.size, file.created, blob.digest, blob.media_type)

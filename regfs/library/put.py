@@ -145,7 +145,7 @@ def _require_room(reference: Reference, present: Files, files: Mapping[Path, str
         above = next((path[:length] for length in range(1, len(path)) if path[:length] in present.blobs), None)
         if above is not None:
             raise NotPossible(f"{reference} has a file {'/'.join(above)}, which would have to be a directory")
-        if path in present.folders:
+        if path in present.folders or path in present.packed:
             raise NotPossible(f"{reference} has a directory {'/'.join(path)}; a file cannot be called that")
         size += len("/".join(path).encode()) + _LEAST
     if size > MAX_BYTES:

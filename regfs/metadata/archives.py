@@ -6,152 +6,78 @@ then on a file in it costs the span of the blob that it lies in. A zip has its d
 
 from __future__ import annotations
 
-import logging
-import os
+import errno
 import threading
-import weakref
+from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
-from regfs.archive import index_file
-from regfs.archive import zip as zips
-from regfs.archive.archive import Archive, TarArchive
-from regfs.archive.build import IndexBuilder, unpack_blob
-from regfs.archive.errors import ArchiveError, CorruptIndex, LayerPending
-from regfs.archive.index import Index
-from regfs.archive.pool import Pool
-from regfs.archive.reader import DescriptorReader, pieces
+from regfs.archive.archive import Archive
+from regfs.archive.errors import ArchiveError
 from regfs.archive.rootfs.merge import Root
 from regfs.archive.rootfs.views import packed_directory, unpacked
-from regfs.archive.toc.archive import open_table
-from regfs.archive.verified import VerifiedReader
-from regfs.cache.fetcher import Fetcher, Reader
-from regfs.cache.indexes import IndexFiles
-from regfs.cache.store import BlobStore
+from regfs.cache.fetcher import Fetcher
+from regfs.metadata.image_root import ImageRoot
+from regfs.metadata.opening import ArchiveOpener, OpenArchive
 from regfs.oci.images import CONFIG_BYTES_MAX, ImageConfig, image_config
 from regfs.oci.manifest import Descriptor, Manifest
 from regfs.util.single_flight import SingleFlight
 
-log = logging.getLogger(__name__)
-
 Answer = TypeVar("Answer")
-RootLike = TypeVar("RootLike", bound="Root | Image")
+AnyRoot = TypeVar("AnyRoot", Root, ImageRoot)
 
 # Layers that are indexed at a time. Each downloads its blob with a window of its own; more only share the same link.
 LAYERS_AT_ONCE = 4
-# Names held in memory, of all open archives together. A name costs about 100 bytes: 100 MB.
-NAMES_MAX = 1_000_000
-_ARCHIVES_MAX = 256
-
-
-class BlobBytes:
-    """A blob as :mod:`regfs.archive` reads it. Lets go of its handle when nobody holds it any more."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.size = reader.size
-        weakref.finalize(self, reader.close)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return the bytes from *offset* on, fewer only at the end."""
-        buffer = bytearray(max(0, min(length, self.size - offset)))
-        view, done = memoryview(buffer), 0
-        while done < len(buffer):
-            count = self._reader.read_into(view[done:], offset + done)
-            if count == 0:
-                break
-            done += count
-        return bytes(view[:done])
-
-
-class Image:
-    """The merged root of an image while its layers are being opened. Answers wait for the layers that decide.
-
-    :param layers: the lowest one first
-    :param open_layer: opens one of them
-    """
-
-    def __init__(
-        self, layers: tuple[Descriptor, ...], open_layer: Callable[[int], Archive], pool: ThreadPoolExecutor
-    ) -> None:
-        self.layers = layers
-        self._root = Root([layer.digest for layer in layers])
-        self._open_layer = open_layer
-        self._ready = [threading.Event() for _ in layers]
-        for number in range(len(layers), 0, -1):  # the top ones first: they decide what is seen
-            pool.submit(self._add, number)
-
-    @property
-    def pending(self) -> list[int]:
-        """The numbers of the layers that are not indexed yet, the lowest one being 1."""
-        return self._root.pending
-
-    def ask(self, question: Callable[[Root], Answer]) -> Answer:
-        """Return what the root answers, once the layers that it depends on are there.
-
-        :raises ArchiveError: when one of these cannot be read as an archive
-        """
-        while True:
-            try:
-                return question(self._root)
-            except LayerPending as pending:
-                self._ready[pending.number - 1].wait()
-
-    def _add(self, number: int) -> None:
-        try:
-            self._root.add(number, self._open_layer(number))
-        except ArchiveError as error:
-            self._root.fail(number, error)
-        except Exception as error:  # noqa: BLE001 - every error of a download reaches who asks, whatever it is
-            self._root.fail(number, _Unread(error))
-        finally:
-            self._ready[number - 1].set()
-
-
-class _Unread(ArchiveError):
-    """A layer could not be downloaded."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.__cause__ = error
+# Entries held in memory: of all open archives together, and of one image. An entry costs about 300 bytes: 300 MB.
+ENTRIES_MAX = 1_000_000
+# What cannot be read as an archive is not tried again for so long: a listing asks for each of its names.
+FAILURE_SECONDS = 30.0
+_CONFIGS_MAX = 1000
+_FAILURES_MAX = 1000
 
 
 class Archives:
     """Opens the archives that blobs are. Shared by threads; each archive is opened once for all who want it.
 
     :param fetcher: brings the blobs
-    :param indexes: where indexes are kept
-    :param cache: keeps the uncompressed tars of blobs that cannot be read in the middle
+    :param opener: makes an archive of a blob
     """
 
-    def __init__(self, fetcher: Fetcher, indexes: IndexFiles, cache: BlobStore) -> None:
+    def __init__(self, fetcher: Fetcher, opener: ArchiveOpener) -> None:
         self._fetcher = fetcher
-        self._indexes = indexes
-        self._cache = cache
-        self._pool = Pool()
+        self._opener = opener
         self._workers = ThreadPoolExecutor(LAYERS_AT_ONCE, "regfs-layers")
-        self._flights: SingleFlight[str, Archive] = SingleFlight()
-        self._lock = threading.Lock()  # of the three below; innermost
-        self._open: LRUCache[str, Archive] = LRUCache(NAMES_MAX, _names_of)
-        self._roots: LRUCache[str, Root | Image] = LRUCache(_ARCHIVES_MAX)
-        self._configs: LRUCache[str, ImageConfig | None] = LRUCache(_ARCHIVES_MAX)
+        self._archives: SingleFlight[str, OpenArchive] = SingleFlight()
+        self._flights: SingleFlight[str, Root | ImageRoot] = SingleFlight()
+        self._lock = threading.Lock()  # of the four below; innermost
+        self._open: LRUCache[str, OpenArchive] = LRUCache(ENTRIES_MAX, len)
+        self._roots: OrderedDict[str, Root | ImageRoot] = OrderedDict()  # the one used least recently first
+        self._configs: LRUCache[str, ImageConfig | None] = LRUCache(_CONFIGS_MAX)
+        self._failures: TTLCache[str, ArchiveError] = TTLCache(_FAILURES_MAX, FAILURE_SECONDS)
 
-    def image(self, repository: str, layers: tuple[Descriptor, ...], diff_ids: tuple[str, ...]) -> Image:
+    def image(self, repository: str, layers: tuple[Descriptor, ...], diff_ids: tuple[str, ...]) -> ImageRoot:
         """Return the merged root of an image; its layers are opened meanwhile.
 
         :param layers: the lowest one first
         :param diff_ids: the digests of their uncompressed tars
         """
-        key = "image " + " ".join(layer.digest for layer in layers)
 
-        def made() -> Image:
-            return Image(layers, lambda n: self.open(repository, layers[n - 1], diff_ids[n - 1]), self._workers)
+        def made() -> ImageRoot:
+            def opened(number: int) -> Archive:
+                return self.open(repository, layers[number - 1], diff_ids[number - 1])
 
-        return self._root(key, made)
+            return ImageRoot([layer.digest for layer in layers], ENTRIES_MAX, opened, self._submit)
+
+        return self._root(_key_of_image(layers, diff_ids), made)
+
+    def open_image(self, layers: tuple[Descriptor, ...], diff_ids: tuple[str, ...]) -> ImageRoot | None:
+        """Return the same if it was asked for before. Its layers are not opened for this."""
+        with self._lock:
+            return self._roots.get(_key_of_image(layers, diff_ids))  # type: ignore[return-value] # as in _root
 
     def image_config(self, repository: str, manifest: Manifest) -> ImageConfig | None:
         """Return the config of an image; None when the manifest is not that of one.
@@ -164,8 +90,7 @@ class Archives:
         with self._lock:
             if manifest.digest in self._configs:
                 return self._configs[manifest.digest]
-        content = BlobBytes(self._fetcher.open(repository, config))
-        found = image_config(manifest, content.read(0, content.size))
+        found = image_config(manifest, self._opener.content(repository, config).read(0, config.size))
         with self._lock:
             self._configs[manifest.digest] = found
         return found
@@ -176,9 +101,11 @@ class Archives:
         :param number: of the layer
         :raises ArchiveError: when it cannot be read as an archive
         """
-        return self._root(
-            f"unpacked {number} {blob.digest}", lambda: unpacked(self.open(repository, blob), blob.digest, number)
-        )
+
+        def made() -> Root:
+            return unpacked(self.open(repository, blob), blob.digest, number)
+
+        return self._root(f"unpacked {number} {blob.digest}", made)
 
     def directory(self, repository: str, blob: Descriptor, title: str) -> Root:
         """Return a directory that a client packed.
@@ -186,19 +113,44 @@ class Archives:
         :param title: of the layer, which the names in the archive begin with
         :raises ArchiveError: when it cannot be read as an archive, or has entries outside of the directory
         """
-        return self._root(
-            f"packed {title} {blob.digest}",
-            lambda: packed_directory(self.open(repository, blob), blob.digest, title),
-        )
 
-    def _root(self, key: str, make: Callable[[], RootLike]) -> RootLike:
+        def made() -> Root:
+            return packed_directory(self.open(repository, blob), blob.digest, title)
+
+        return self._root(f"packed {title} {blob.digest}", made)
+
+    def _root(self, key: str, make: Callable[[], AnyRoot]) -> AnyRoot:
         with self._lock:
             found = self._roots.get(key)
+            if found is not None:
+                self._roots.move_to_end(key)
         if found is None:
-            found = make()
-            with self._lock:
-                found = self._roots.setdefault(key, found)
+            found = self._flights.do(key, lambda: self._made(key, make))
         return found  # type: ignore[return-value] # a key is of one kind of root
+
+    def _made(self, key: str, make: Callable[[], Root | ImageRoot]) -> Root | ImageRoot:
+        found = self._unless_failed(key, make)
+        with self._lock:
+            self._roots[key] = found
+            while len(self._roots) > 1 and self._entry_count() > ENTRIES_MAX:
+                self._roots.popitem(last=False)
+        return found
+
+    def _entry_count(self) -> int:
+        """With the lock held: how many entries all roots have. Those of an image become more as it is indexed."""
+        return sum(root.entry_count + 1 for root in self._roots.values())
+
+    def _unless_failed(self, key: str, make: Callable[[], Answer]) -> Answer:
+        with self._lock:
+            failure = self._failures.get(key)
+        if failure is not None:
+            raise failure.with_traceback(None)
+        try:
+            return make()
+        except ArchiveError as error:
+            with self._lock:
+                self._failures[key] = error
+            raise
 
     def open(self, repository: str, blob: Descriptor, diff_id: str | None = None) -> Archive:
         """Return the archive that a blob is.
@@ -208,81 +160,29 @@ class Archives:
         :raises RegistryError: when it could not be downloaded
         """
         with self._lock:
-            archive = self._open.get(blob.digest)
-        if archive is None:
-            archive = self._flights.do(blob.digest, lambda: self._opened(repository, blob, diff_id))
-        return archive
+            found = self._open.get(blob.digest)
+        if found is None:
+            found = self._archives.do(blob.digest, lambda: self._opened(repository, blob))
+        found.require_tar_digest(diff_id)
+        return found.archive
 
-    def _opened(self, repository: str, blob: Descriptor, diff_id: str | None) -> Archive:
-        content = BlobBytes(self._fetcher.open(repository, blob))
-        archive = self._by_table(blob, content) or self._by_format(blob, content, diff_id)
-        with self._lock, suppress(ValueError):  # one with more names than all together may have is not kept
-            self._open[blob.digest] = archive
-        return archive
+    def _opened(self, repository: str, blob: Descriptor) -> OpenArchive:
+        found = self._unless_failed(blob.digest, lambda: self._opener.open(repository, blob))
+        with self._lock, suppress(ValueError):
+            self._open[blob.digest] = found
+        return found
 
-    def _by_table(self, blob: Descriptor, content: BlobBytes) -> Archive | None:
-        """The archive by its table of contents; None when it has none, or none that can be used."""
+    def _submit(self, task: Callable[[], None]) -> Future[None]:
         try:
-            return open_table(content, blob.annotations, self._pool)
-        except ArchiveError as error:
-            log.warning("%s: its table of contents is not used: %s; the whole blob is read", blob.digest, error)
-            return None
-
-    def _by_format(self, blob: Descriptor, content: BlobBytes, diff_id: str | None) -> Archive:
-        if zips.is_zip(content.read(0, len(zips.MAGIC))):
-            return zips.ZipArchive(content, blob.digest, self._pool)
-        index = self._kept_index(blob.digest) or self._new_index(blob, content)
-        if diff_id is not None:
-            index.require_tar_digest(diff_id)
-        tar = None if index.is_seekable else self._tar(index, content)
-        return TarArchive(index, VerifiedReader(content, index, self._pool), self._pool, tar)
-
-    def _kept_index(self, digest: str) -> Index | None:
-        try:
-            index = index_file.read(self._indexes.path(digest), digest)
-        except CorruptIndex as error:
-            log.warning("%s: the index is made again: %s", digest, error)
-            self._indexes.remove(digest)
-            return None
-        except OSError:
-            return None
-        self._indexes.used(digest)
-        return index
-
-    def _new_index(self, blob: Descriptor, content: BlobBytes) -> Index:
-        """Read a blob whole and index it. An index that cannot be kept is used all the same."""
-        builder = IndexBuilder()
-        for piece in pieces(content):
-            builder.feed(piece)
-        index = builder.finish(blob.digest)
-        try:
-            index_file.save(index, self._indexes.path(blob.digest))
-            self._indexes.make_room()
-        except OSError as error:
-            log.warning("%s: its index is not kept: %s", blob.digest, error.strerror)
-        return index
-
-    def _tar(self, index: Index, content: BlobBytes) -> DescriptorReader | None:
-        """The uncompressed tar of a blob that cannot be read in the middle; None when there is no room for it."""
-        fd = self._cache.open(index.tar_digest, index.tar_bytes)
-        if fd is None:
-            try:
-                with self._cache.adding(index.tar_digest) as file:
-                    for piece in unpack_blob(content):
-                        file.write(piece)
-            except OSError as error:
-                log.warning("%s: its tar is not kept: %s", index.blob_digest, error.strerror)
-            fd = self._cache.open(index.tar_digest, index.tar_bytes)
-        if fd is None:
-            return None
-        reader = DescriptorReader(fd)
-        weakref.finalize(reader, os.close, fd)
-        return reader
+            return self._workers.submit(task)
+        except RuntimeError:
+            raise OSError(errno.ECANCELED, "the mount ends") from None
 
     def close(self) -> None:
-        """Begin to open no more layers."""
+        """Stop what is being opened; whoever waits for it gets an error."""
+        self._opener.close()
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 
-def _names_of(archive: Archive) -> int:
-    return len(archive.listing) + 1
+def _key_of_image(layers: tuple[Descriptor, ...], diff_ids: tuple[str, ...]) -> str:
+    return " ".join(("image", *(layer.digest for layer in layers), *diff_ids))

@@ -28,7 +28,7 @@ from regfs.write.open_files import Writing
 
 FILE_NAMES = "regfs_file_names"  # the encoding of names: UTF-8, where other bytes survive as halves of surrogates
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h; they come in the place of nanoseconds
-_USER = b"user."
+_USER = "user."
 _PATHS = 100_000  # whose pages are known
 
 
@@ -188,11 +188,17 @@ class Operations(fuse.Operations):  # type: ignore[misc]
                 yield name, self._stat(attributes), 0
 
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
+        """What lies in an archive can have any; else only those of ``user.`` can be there.
+
+        Told so of others, coreutils asks once for a device; told that a file has no such one, it asks for each file.
+        """
         with errors_as_errno("getxattr", path):
             value = self._filesystem.xattrs(path).get(name)
-            if value is None:
+            if value is not None:
+                return value
+            if name.startswith(_USER):
                 raise OSError(errno.ENODATA, name)
-            return value
+        raise OSError(errno.EOPNOTSUPP, name)
 
     def listxattr(self, path: str) -> list[str]:
         with errors_as_errno("listxattr", path):
@@ -243,9 +249,9 @@ class Operations(fuse.Operations):  # type: ignore[misc]
         with errors_as_errno("mkdir", path):
             self._filesystem.mkdir(path)
 
-    def rmdir(self, path: str) -> None:
+    def rmdir(self, path: str, process: int) -> None:
         with errors_as_errno("rmdir", path):
-            self._filesystem.rmdir(path)
+            self._filesystem.rmdir(path, removed_trees(process))
 
     def unlink(self, path: str, process: int) -> None:
         with errors_as_errno("unlink", path):
@@ -264,9 +270,13 @@ class Operations(fuse.Operations):  # type: ignore[misc]
 
     def chmod(self, path: str, mode: int) -> None:
         """A registry keeps no modes; ``cp -p`` and ``tar`` are not stopped for that."""
+        with errors_as_errno("chmod", path):
+            self._filesystem.require_settable(path)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
         """A registry keeps no owners; ``cp -p`` and ``tar`` are not stopped for that."""
+        with errors_as_errno("chown", path):
+            self._filesystem.require_settable(path)
 
     def link(self, target: str, source: str) -> None:
         raise OSError(errno.EPERM, "a registry has no links")
@@ -304,6 +314,10 @@ class DirectReads(fuse.FUSE):  # type: ignore[misc]
         self.operations.unlink(path.decode(self.encoding), self._process())
         return 0
 
+    def rmdir(self, path: bytes) -> int:
+        self.operations.rmdir(path.decode(self.encoding), self._process())
+        return 0
+
     @staticmethod
     def _process() -> int:
         number: int = fuse.fuse_get_context()[2]
@@ -312,16 +326,6 @@ class DirectReads(fuse.FUSE):  # type: ignore[misc]
     def _opened(self, info: Any, path: bytes, handle: int) -> None:
         info.fh = handle
         info.direct_io, info.keep_cache = self.operations.caching(path.decode(self.encoding), handle)
-
-    def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *args: int) -> int:
-        """The kernel asks for security.capability at each write, ``ls`` for some names of each file: none can be there.
-
-        Told so, coreutils asks once for a device; told that a file has no such attribute, it asks for each file.
-        """
-        if not name.startswith(_USER):
-            return -errno.EOPNOTSUPP
-        count: int = super().getxattr(path, name, value, size, *args)
-        return count
 
     def read(self, path: bytes | None, buf: Any, size: int, offset: int, fip: Any) -> int:
         buffer = memoryview((ctypes.c_char * size).from_address(ctypes.addressof(buf.contents))).cast("B")

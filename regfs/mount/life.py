@@ -16,7 +16,7 @@ from typing import NoReturn
 from regfs.fs.remedies import remedy_of
 from regfs.mount.kernel.device import MountRefused, Wanted, detach, handed_over, helper, usable
 from regfs.mount.kernel.device import mount as mount_device
-from regfs.mount.kernel.entries import ENTRY_SECONDS
+from regfs.mount.kernel.entries import ENTRY_SECONDS, FOR_EVER_SECONDS
 from regfs.mount.kernel.serving import serve
 from regfs.mount.ownership import Ownership
 from regfs.mount.processes import is_in, mounts, others, users
@@ -65,6 +65,11 @@ class MountOptions(Options):
     metrics: tuple[str, int] | None = None
     fuse: str = "auto"
     fuse_fd: int | None = None
+
+    @property
+    def entry_seconds(self) -> float:
+        """Seconds that the kernel may keep a name: an image is pinned when it is mounted, and never changes."""
+        return FOR_EVER_SECONDS if self.rootfs else min(ENTRY_SECONDS, self.ttl)
 
     @property
     def speaks_protocol(self) -> bool:
@@ -287,7 +292,7 @@ def _run_kernel(graph: Graph, options: MountOptions, mounted: Callable[[], None]
     ownership = Ownership(options.uid, options.gid, options.umask, options.read_only)
     try:
         device = mount_device(wanted) if options.fuse_fd is None else handed_over(options.fuse_fd)
-        serve(device, graph.filesystem, ownership, directory, min(ENTRY_SECONDS, options.ttl), mounted)
+        serve(device, graph.filesystem, ownership, directory, options.entry_seconds, mounted)
     except MountRefused as error:
         raise MountFailed(str(error)) from None
 
@@ -309,8 +314,9 @@ def _run_libfuse(graph: Graph, options: MountOptions, mounted: Callable[[], None
             foreground=True,
             fsname=str(options.reference),
             subtype="regfs",
-            attr_timeout=0,
-            negative_timeout=1,
+            attr_timeout=FOR_EVER_SECONDS if options.rootfs else 0,
+            entry_timeout=FOR_EVER_SECONDS if options.rootfs else 1,
+            negative_timeout=FOR_EVER_SECONDS if options.rootfs else 1,
             big_writes=True,
             atomic_o_trunc=True,
             hard_remove=True,

@@ -65,6 +65,21 @@ class Push:
     since: float
 
 
+@dataclass(frozen=True)
+class Indexing:
+    """An archive that is being indexed.
+
+    :param size: of its blob, in bytes
+    :param read: bytes of it read so far
+    :param since: seconds since the epoch
+    """
+
+    digest: str
+    size: int
+    read: int
+    since: float
+
+
 @dataclass
 class Counts:
     """The counters at one moment. All but the first three are in bytes.
@@ -93,6 +108,7 @@ class Activity:
         self._counts = Counts()
         self._requests: dict[tuple[str, str, str], tuple[int, float]] = {}
         self._pushes: dict[object, Callable[[], Push]] = {}
+        self._indexings: dict[object, Callable[[], Indexing]] = {}
         self._failures: deque[Failure] = deque(maxlen=_ERRORS)
 
     def exchanged(self, exchange: Exchange) -> None:
@@ -142,6 +158,27 @@ class Activity:
                 del self._pushes[push]
         with self._lock:
             self._counts.pushed += 1
+
+    @contextmanager
+    def indexing(self, digest: str, size: int, read: Callable[[], int]) -> Iterator[None]:
+        """Note an archive that is being indexed, as long as the block lasts.
+
+        :param read: returns the number of bytes read so far
+        """
+        indexing, since = object(), time.time()
+        with self._lock:
+            self._indexings[indexing] = lambda: Indexing(digest, size, read(), since)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._indexings[indexing]
+
+    def indexings(self) -> list[Indexing]:
+        """Return the archives that are being indexed, the oldest first."""
+        with self._lock:
+            describing = list(self._indexings.values())
+        return [describe() for describe in describing]
 
     def failed(self, failure: Failure) -> None:
         """Keep an error among the last ones."""

@@ -37,6 +37,7 @@ def document(activity: Activity, handles: int, remedy: Callable[[int], str | Non
         "pushed": counts.pushed,
         "requests": [asdict(requests) for requests in activity.requests()],
         "pushes": [asdict(push) for push in activity.pushes()],
+        "indexing": [asdict(indexing) for indexing in activity.indexings()],
         "errors": [
             {**asdict(failure), "errno": errno.errorcode.get(failure.errno), "remedy": remedy(failure.errno)}
             for failure in activity.failures()

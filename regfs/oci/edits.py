@@ -24,7 +24,8 @@ from regfs.oci.manifest import (
     DOCKER_CONFIG,
     DOCKER_MANIFEST,
     EMPTY_DESCRIPTOR,
-    MODEL_PATH,
+    FILE_METADATA,
+    MODEL_PATHS,
     OCI_CONFIG,
     OCI_MANIFEST,
     TITLE,
@@ -35,11 +36,12 @@ from regfs.oci.manifest import (
     layers_key,
     load,
 )
+from regfs.oci.producers import named
 from regfs.oci.titles import title_path
 
 Path = tuple[str, ...]
 _OF_THE_BYTES = frozenset({"urls", "data"})  # fields that say where the bytes are, or are the bytes
-_NOTES_ON_BYTES = frozenset({"io.deis.oras.content.digest"})  # annotations that describe the bytes
+_NOTES_ON_BYTES = frozenset({"io.deis.oras.content.digest", *FILE_METADATA})  # annotations that describe the bytes
 
 
 class Refused(OSError):
@@ -111,10 +113,10 @@ def edited(
 def _by_title(old: Manifest | None, paths: Collection[Path]) -> Mapping[Path, list[Descriptor]]:
     """Every layer that has one of *paths* as its title."""
     found: dict[Path, list[Descriptor]] = {}
-    for layer in old.layers if old is not None else ():
-        path = title_path(layer.title)
+    for item in named(old) if old is not None else ():
+        path = title_path(item.title)
         if path is not None and path in paths:
-            found.setdefault(path, []).append(layer)
+            found.setdefault(path, []).append(item.layer)
     return found
 
 
@@ -138,9 +140,9 @@ def _with_bytes(change: NewBytes, place: Descriptor | None, name: str) -> Descri
 def _titled(layer: Descriptor, path: Path) -> Descriptor:
     """The layer at *path*; a blob that goes by its digest has no title."""
     if path == (layer.digest,):
-        kept = {name: value for name, value in layer.annotations.items() if name not in (TITLE, MODEL_PATH)}
+        kept = {name: value for name, value in layer.annotations.items() if name not in (TITLE, *MODEL_PATHS)}
         return replace(layer, annotations=kept)
-    names = (TITLE, MODEL_PATH) if MODEL_PATH in layer.annotations else (TITLE,)
+    names = (TITLE, *(key for key in MODEL_PATHS if key in layer.annotations))
     return replace(layer, annotations={**layer.annotations, **dict.fromkeys(names, "/".join(path))})
 
 

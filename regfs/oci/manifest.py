@@ -41,7 +41,9 @@ BLOB_MEDIA_TYPE = "application/octet-stream"
 ARTIFACT_TYPE = "application/vnd.regfs.files.v1"
 TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
-MODEL_PATH = "org.cncf.model.filepath"  # a title by the ModelPack specification
+# A title by the ModelPack specification, and what it says of the file; the older names last.
+MODEL_PATHS = ("org.cncf.model.filepath", "org.cnai.model.filepath")
+FILE_METADATA = ("org.cncf.model.file.metadata+json", "org.cnai.model.file.metadata+json")
 _LAYERS = (  # how media types of blobs begin that an index has in the place of manifests
     "application/vnd.buildkit.cacheconfig.",
     "application/vnd.docker.image.rootfs.diff.",
@@ -105,8 +107,8 @@ class Descriptor:
 
     @property
     def title(self) -> str | None:
-        """The file name that the publisher gave the content."""
-        return self.annotations.get(TITLE) or self.annotations.get(MODEL_PATH)
+        """The file name that the publisher gave the content; :mod:`regfs.oci.producers` says how it is shown."""
+        return next((self.annotations[key] for key in (TITLE, *MODEL_PATHS) if self.annotations.get(key)), None)
 
     @property
     def urls(self) -> tuple[str, ...]:

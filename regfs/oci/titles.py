@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from regfs.oci.manifest import Descriptor, Manifest
+from regfs.oci.producers import Form, named
 from regfs.oci.reference import is_digest
 
 OCI = ".oci"  # the hidden directory of a tag; no title begins with it
@@ -28,10 +29,12 @@ class Files:
 
     :param blobs: path → the blob there
     :param folders: path of a directory → the names in it, each with whether it is a file
+    :param packed: those of the blobs that are directories packed in a tar
     """
 
     blobs: dict[Path, Descriptor] = field(default_factory=dict)
     folders: dict[Path, dict[str, bool]] = field(default_factory=lambda: {(): {}})
+    packed: set[Path] = field(default_factory=set)
 
     def add(self, path: Path, descriptor: Descriptor) -> bool:
         """Name a blob; False when the name, or a directory that it needs, is taken, or there are too many of those."""
@@ -74,8 +77,10 @@ def files_of(manifest: Manifest) -> Files:
     One digest without a title is one file; two titles of one digest are two.
     """
     files = Files()
-    for layer in manifest.layers:
-        path = title_path(layer.title)
-        if path is None or not files.add(path, layer):
-            files.add((layer.digest,), layer)
+    for item in named(manifest):
+        path = title_path(item.title)
+        if path is None or not files.add(path, item.layer):
+            files.add((item.layer.digest,), item.layer)
+        elif item.form is Form.DIRECTORY:
+            files.packed.add(path)
     return files

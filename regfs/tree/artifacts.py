@@ -15,6 +15,7 @@ from regfs.tree.blobs import Blob
 from regfs.tree.growing import Growing
 from regfs.tree.node import Node, Renaming, Stored, TagName, title
 from regfs.tree.oci_directory import OciDirectory
+from regfs.tree.packed import packed_directory
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,8 @@ class ArtifactDirectory(Growing):
             return OciDirectory(self.context, self.tag.repository, self.manifest)
         files = self.context.files.of(self.manifest)
         blob = files.blobs.get(inside)
+        if blob is not None and inside in files.packed:
+            return packed_directory(self.context, self.tag, self.manifest, blob, inside)
         if blob is not None:
             return Blob(self.context, self.tag.repository, blob, self.tag, self.manifest, inside)
         return self._below(name, self.manifest) if inside in files.folders else None

@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 
+from regfs.oci.images import may_be_image
 from regfs.oci.manifest import Descriptor, Index, Manifest
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))")
 _XATTR = "user.regfs."
+ROOTFS = ".oci/rootfs"  # of an image, from its tag
 _NAME_BYTES = 255  # xattr(7)
 _NAMES_BYTES = 60_000  # of the 64 KiB of a list
 _VALUE_CHARACTERS = 16_000  # at most four bytes each, of 64 KiB
+
+
+_NO_XATTRS: Mapping[str, bytes] = {}  # one for all: a mount remembers what it said of 100,000 files
 
 
 class Kind(Enum):
@@ -30,7 +35,7 @@ class Kind(Enum):
     CHARACTER_DEVICE = stat.S_IFCHR
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Attributes:
     """What stat says. A registry knows little of it: what is None is the mount's to say.
 
@@ -60,7 +65,7 @@ class Attributes:
     inode: int | None = None
     rdev: int = 0
     link_target: str | None = None
-    xattrs: Mapping[str, bytes] = field(default_factory=dict)
+    xattrs: Mapping[str, bytes] = field(default_factory=lambda: _NO_XATTRS)
     content: Hashable = None
 
     @property
@@ -106,6 +111,8 @@ def xattrs_of_tag(manifest: Manifest | Index) -> dict[str, bytes]:
     }
     if manifest.artifact_type:
         found[f"{_XATTR}artifact_type"] = manifest.artifact_type
+    if isinstance(manifest, Manifest) and may_be_image(manifest):
+        found[f"{_XATTR}rootfs"] = ROOTFS
     return _encoded(found)
 
 

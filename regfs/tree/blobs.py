@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from regfs.cache.fetcher import Reader
 from regfs.oci.manifest import CREATED, Descriptor, Manifest
+from regfs.oci.producers import file_metadata
 from regfs.oci.target import Target
 from regfs.oci.titles import Path
 from regfs.tree.attributes import Attributes, Kind, seconds_of, stamped, xattrs_of_blob
@@ -34,11 +35,12 @@ class Blob(File):
         started_ns, digest = self.context.started_ns, self.descriptor.digest
         # Where bytes that were not the blob's have been dropped, other bytes come: they have another time, too.
         mtime_ns = stamped(self._created, digest, started_ns) + self.context.fetcher.generation(digest)
-        return Attributes(Kind.FILE, self._sized().size, mtime_ns, self._is_changeable, content=self.content_id)
+        size, mode = self._sized().size, file_metadata(self.descriptor).mode
+        return Attributes(Kind.FILE, size, mtime_ns, self._is_changeable, mode=mode, content=self.content_id)
 
     @property
     def _created(self) -> str | None:
-        own = self.descriptor.annotations.get(CREATED)
+        own = self.descriptor.annotations.get(CREATED) or file_metadata(self.descriptor).mtime
         return self.manifest.annotations.get(CREATED) if own is None and self.manifest is not None else own
 
     @property

@@ -10,7 +10,6 @@ from regfs.oci.manifest import Manifest
 from regfs.tree.archived import ArchiveView
 from regfs.tree.hidden import HiddenDirectory
 from regfs.tree.node import Node
-from regfs.tree.rootfs import root_directory
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,7 @@ class LayersDirectory(HiddenDirectory):
         view = ArchiveView(
             f"layer {number} {layer.digest}",
             lambda question: question(archives.unpacked(repository, layer, number)),
+            self.context.started_ns,
             self.config.created_by,
         )
-        return root_directory(view)
+        return view.root()

@@ -96,6 +96,10 @@ class Node(ABC):
     def lookup(self, name: str) -> Node | None:
         """Return what is called *name* in it; None when nothing is."""
 
+    def step(self, path: Path) -> tuple[Node | None, Path]:
+        """Go one or more names of a path; returns what is there, and the rest of the path."""
+        return self.lookup(path[0]), path[1:]
+
     @abstractmethod
     def children(self) -> Iterator[tuple[str, Node]]:
         """Yield the names in it, and what they are; without the hidden ones.
@@ -188,6 +192,12 @@ class Node(ABC):
         :raises OSError: as :meth:`removable`, and EPERM for what has no name to be published by
         """
 
+    def require_settable(self) -> None:  # noqa: B027 - a registry keeps no modes; nobody is stopped for that
+        """Make sure that it has no mode, owner and time of its own that somebody would want to set.
+
+        :raises OSError: EROFS
+        """
+
     def require_empty(self) -> None:
         """Make sure that nothing is in it, so that it can be removed or replaced.
 
@@ -202,6 +212,23 @@ class Node(ABC):
 
         :raises OSError: ENOTDIR; EPERM for a repository, which no registry can remove; EROFS
         """
+
+    @property
+    def is_archive_root(self) -> bool:
+        """Whether symbolic links below it count from here."""
+        return False
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a directory that is one layer of a tag."""
+        return False
+
+    def packed_at(self) -> Target | None:
+        """Return the tag, and the title in it, that goes with a directory which is one layer; None for any other.
+
+        :raises OSError: EROFS when the tag is immutable
+        """
+        return None
 
     def rename(self, way: Renaming) -> None:
         """Give a directory another name, the way that fits it.

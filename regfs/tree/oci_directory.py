@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from regfs.oci.images import ImageConfig, may_be_image
 from regfs.oci.manifest import Index, Manifest
 from regfs.tree.blobs import Blob
 from regfs.tree.documents import Document
 from regfs.tree.hidden import HiddenDirectory
 from regfs.tree.layers import LayersDirectory
 from regfs.tree.node import Node
-from regfs.tree.rootfs import rootfs
+from regfs.tree.rootfs import image_of, rootfs
 from regfs.tree.tag_blobs import TagBlobs
 from regfs.tree.unpacked import UnpackedDirectory
 
@@ -30,7 +29,7 @@ class OciDirectory(HiddenDirectory):
     def children(self) -> Iterator[tuple[str, Node]]:
         for name, entry in _ENTRIES.items():
             child = entry(self)
-            if child is not None:
+            if child is not None and not (isinstance(child, UnpackedDirectory) and child.is_bare):
                 yield name, child
 
 
@@ -52,22 +51,13 @@ def _blobs(directory: OciDirectory) -> Node:
 
 
 def _rootfs(directory: OciDirectory) -> Node | None:
-    image = _image(directory)
+    image = image_of(directory.context, directory.repository, directory.manifest)
     return None if image is None else rootfs(directory.context, directory.repository, *image)
 
 
 def _layers(directory: OciDirectory) -> Node | None:
-    image = _image(directory)
+    image = image_of(directory.context, directory.repository, directory.manifest)
     return None if image is None else LayersDirectory(directory.context, directory.repository, *image)
-
-
-def _image(directory: OciDirectory) -> tuple[Manifest, ImageConfig] | None:
-    """The image that a tag is, and its configuration, which is a request the first time; None when it is none."""
-    manifest = directory.manifest
-    if isinstance(manifest, Index) or not may_be_image(manifest):
-        return None
-    config = directory.context.archives.image_config(directory.repository, manifest)
-    return None if config is None else (manifest, config)
 
 
 def _unpacked(directory: OciDirectory) -> Node | None:

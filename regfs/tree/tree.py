@@ -19,6 +19,7 @@ from regfs.tree.names import FileNames, RepositoryNames
 from regfs.tree.namespaces import Namespace
 from regfs.tree.node import Node, TagName
 from regfs.tree.repositories import Repository
+from regfs.tree.rootfs import image_root
 from regfs.tree.tags import Tag
 
 
@@ -28,6 +29,8 @@ class Tree:
     :param repository: the one that is shown, or a namespace; None for all
     :param tag: the one of it that is shown, or a digest
     :param platform: of multi-platform tags that have it, only this one is shown, as ``os-arch[-variant]``
+    :param rootfs: whether the merged root of the tag's image is shown in the place of the tag
+    :raises NoImage: when the tag has none
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Tree:
         repository: str | None = None,
         tag: str | None = None,
         platform: str | None = None,
+        rootfs: bool = False,
     ) -> None:
         self.made = MadeDirectories()
         self.files = FileNames()
@@ -54,7 +58,7 @@ class Tree:
             is_one_repository=repository is not None and tag is None and catalog.aliases(repository) is not None,
             repository=Repository,
         )
-        self._root = self._rooted(repository, tag)
+        self._root = image_root(self._context, repository or "", tag or "") if rootfs else self._rooted(repository, tag)
 
     def _rooted(self, repository: str | None, tag: str | None) -> Node:
         if repository is None:
@@ -68,10 +72,8 @@ class Tree:
     def resolve(self, path: Path) -> Node | None:
         """Return what is at *path*; None when nothing is."""
         node: Node | None = self._root
-        for name in path:
-            if node is None:
-                return None
-            node = node.lookup(name)
+        while path and node is not None:
+            node, path = node.step(path)
         return node
 
     def above(self, path: Path) -> Iterator[tuple[Path, Node]]:

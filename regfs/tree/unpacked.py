@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from regfs.oci.manifest import Descriptor, Manifest
+from regfs.oci.producers import ARCHIVE_SUFFIXES
 from regfs.tree.archived import ArchiveView
 from regfs.tree.hidden import HiddenDirectory
 from regfs.tree.node import Node
-from regfs.tree.rootfs import root_directory
 
-_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".zip", ".whl", ".jar")
 _ARCHIVE_TYPES = ("tar", "tar+gzip", "tar+zstd", "tar.gzip", "zip", "gzip", "x-tar", "x-gzip", "x-zip-compressed")
 
 
@@ -20,6 +19,11 @@ class UnpackedDirectory(HiddenDirectory):
     """Lists the blobs whose type or title is an archive's; any other blob can be named."""
 
     manifest: Manifest
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it lists nothing: no blob says that it is an archive."""
+        return not any(map(is_archive, self.manifest.layers))
 
     def lookup(self, name: str) -> Node | None:
         found = next((blob for blob in self.manifest.layers if name in (blob.digest, _name(blob))), None)
@@ -32,15 +36,19 @@ class UnpackedDirectory(HiddenDirectory):
 
     def _archive(self, blob: Descriptor) -> Node:
         archives, repository = self.context.archives, self.repository
-        view = ArchiveView(f"unpacked {blob.digest}", lambda question: question(archives.unpacked(repository, blob)))
-        return root_directory(view)
+        view = ArchiveView(
+            f"unpacked {blob.digest}",
+            lambda question: question(archives.unpacked(repository, blob)),
+            self.context.started_ns,
+        )
+        return view.root()
 
 
 def is_archive(blob: Descriptor) -> bool:
     """Tell by media type and title whether a blob is an archive."""
     subtype = blob.media_type.partition("/")[2]
     by_type = any(subtype == kind or subtype.endswith((f".{kind}", f"+{kind}")) for kind in _ARCHIVE_TYPES)
-    return by_type or (blob.title or "").endswith(_ARCHIVE_SUFFIXES)
+    return by_type or (blob.title or "").endswith(ARCHIVE_SUFFIXES)
 
 
 def _name(blob: Descriptor) -> str:

@@ -33,6 +33,8 @@ class Moves:
         :param trees: the directories that its program removes with everything in them
         :raises OSError: ENOENT, EISDIR; EPERM or EROFS for what cannot be taken out
         """
+        if self._goes_along(path, trees):
+            return
         with self._writings.still(path):
             writing, node = self._writings.at(path), self._tree.resolve(path)
             if node is None and writing is None:
@@ -46,13 +48,40 @@ class Moves:
             if writing is not None:
                 self._writings.abandon(writing)
 
-    def remove_directory(self, path: Path) -> None:
+    def _goes_along(self, path: Path, trees: Sequence[Path]) -> bool:
+        """Whether a path lies in a directory that is one layer, which its program is removing with all in it.
+
+        :raises OSError: EROFS, EPERM when that layer cannot be removed
+        """
+        for above, node in self._tree.above(path) if trees else ():
+            if node.is_packed and any(above[: len(tree)] == tree for tree in trees):
+                place = node.packed_at()
+                if place is not None and any(_holds(tree, above, len(above) - len(place.title)) for tree in trees):
+                    self._tags.require_deletable(place.repository)
+                return True
+        return False
+
+    def _remove_layer(self, path: Path, place: Target, trees: Sequence[Path]) -> None:
+        """Remove a directory that is one layer, when its program removes it with all in it."""
+        if not any(path[: len(tree)] == tree for tree in trees):
+            raise OSError(errno.ENOTEMPTY, "its files are one layer of the tag; remove it with rm -r")
+        _keep_directories(self._tree, path)
+        self._tags.edit(place.repository, place.alias or "", {place.title: None})
+
+    def remove_directory(self, path: Path, trees: Sequence[Path] = ()) -> None:
         """Remove an empty directory; of a tag without files, the tag, and no other of the same manifest.
 
+        :param trees: the directories that its program removes with everything in them
         :raises OSError: ENOENT, ENOTDIR, ENOTEMPTY; EPERM for a repository, which no registry can remove; EROFS
         """
+        if self._goes_along(path, trees):
+            return
         self._resolved(path).refresh()
         node = self._resolved(path)
+        place = node.packed_at()
+        if place is not None:
+            self._remove_layer(path, place, trees)
+            return
         self._require_empty(path, node)
         tag = node.removable_tag()
         if tag is not None:
@@ -147,6 +176,8 @@ class _Renaming:
 
     def retitle(self, tag: TagName, prefix: Path, files: Files) -> None:
         """Give every title below *prefix* another start, in one manifest."""
+        if any(path[: len(prefix)] == prefix for path in files.packed):
+            raise OSError(errno.EROFS, "a directory that is one layer cannot be renamed: the layer has its name")
         target = self._target()
         if target is None or (tag.repository, tag.name) != (target.repository, target.alias):
             raise OSError(errno.EXDEV, "moved file by file")

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
-from scripts.benchmark import adapters, listing, machine, plot, reading, report, writing
+from scripts.benchmark import adapters, images, listing, machine, plot, reading, report, writing
 from scripts.benchmark.harness import Case, measure
 from scripts.benchmark.lab import Lab
 
@@ -42,10 +42,11 @@ class Scale:
     repositories: int = 300
     files: int = 500
     entries: int = 10_000
+    image: int = 800 << 20
 
 
 _FULL_SCALE = Scale(1 << 30, 256 << 20, 128 << 20, 3)
-_QUICK_SCALE = Scale(64 << 20, 16 << 20, 32 << 20, 2)
+_QUICK_SCALE = Scale(64 << 20, 16 << 20, 32 << 20, 2, image=80 << 20)
 
 CASES: dict[str, Callable[[Lab, Scale], Case]] = {
     "sequential": lambda lab, scale: reading.sequential(lab, scale.size),
@@ -61,10 +62,18 @@ CASES: dict[str, Callable[[Lab, Scale], Case]] = {
     "grep": lambda lab, scale: adapters.grep(lab, scale.entries // 2),
     "stat": lambda lab, scale: adapters.stat(lab),
     "large": lambda lab, scale: adapters.large(lab, scale.size),
+    "images-first": lambda lab, scale: images.first_listing(lab, scale.image),
+    "images-file": lambda lab, scale: images.one_file(lab, scale.image),
+    "images-find": lambda lab, scale: images.find(lab, scale.image),
+    "images-tar": lambda lab, scale: images.tar(lab, scale.image),
+    "images-grep": lambda lab, scale: images.grep(lab, scale.image // 10),
     "write-large": lambda lab, scale: writing.large(lab, scale.size),
     "write-small": lambda lab, scale: writing.small(lab, scale.files, 4 << 10),
     "move": lambda lab, scale: writing.move(lab, scale.size),
 }
+
+
+_GROUPS = ("images",)  # the cases whose names begin so
 
 
 def _options() -> argparse.Namespace:
@@ -75,7 +84,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="64 MiB and 2 rounds, for trying; not to be quoted")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each case (3, quick 2)")
-    parser.add_argument("--only", nargs="+", choices=CASES, metavar="NAME", help="these; the others' results stay")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*CASES, *_GROUPS], metavar="NAME", help="these; the others' results stay"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help=f"results and plot ({_COMMITTED}; quick {_QUICK}, also the page)"
     )
@@ -88,7 +99,7 @@ def main() -> int:
     scale = _QUICK_SCALE if options.quick else _FULL_SCALE
     rounds = options.rounds or scale.rounds
     output = options.output or (_QUICK if options.quick else _COMMITTED)
-    names = [name for name in CASES if not options.only or name in options.only]
+    names = [name for name in CASES if not options.only or {name, name.partition("-")[0]} & set(options.only)]
     for number in _INTERRUPTIONS:
         signal.signal(number, _interrupt)
     free = shutil.disk_usage(tempfile.gettempdir()).free

@@ -136,6 +136,7 @@ class Registry:
         self._registry = registry
         self.port = int(registry.host.rpartition(":")[2])
         self.host = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.host}"
 
     def blob(self, digest: str) -> Path:
         """The registry's own file of a blob."""

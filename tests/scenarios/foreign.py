@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import requests
-
-from tests.registries import Registry
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+TAR_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
@@ -28,10 +29,17 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+class HasUrl(Protocol):
+    """A registry; ``url`` is where it is."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Foreign:
     """A client of one registry without authentication."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: HasUrl) -> None:
         self._url = f"{registry.url}/v2"
         self._session = requests.Session()
 
@@ -78,6 +86,24 @@ class Foreign:
         config = {"mediaType": EMPTY, "digest": self.push(repository, b"{}"), "size": 2}
         document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": list(layers), **fields}
         return self.put(repository, alias, document)
+
+    def image(self, repository: str, alias: str, *tars: bytes, diff_ids: Iterable[str] = (), level: int = 1) -> str:
+        """Publish an image of layers, the lowest one first; returns the manifest's digest.
+
+        :param tars: the layers, uncompressed
+        :param diff_ids: what the config says of them, if that is not the truth
+        :param level: of the compression
+        """
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": list(diff_ids) or [digest_of(tar) for tar in tars]},
+            "history": [{"created_by": f"RUN step {number}"} for number in range(1, len(tars) + 1)],
+        }
+        content = json.dumps(config).encode()
+        descriptor = {"mediaType": IMAGE_CONFIG, "digest": self.push(repository, content), "size": len(content)}
+        layers = [self.layer(repository, gzip.compress(tar, level, mtime=0), mediaType=TAR_GZIP) for tar in tars]
+        return self.publish(repository, alias, layers, config=descriptor)
 
     def index(self, repository: str, alias: str, entries: Iterable[tuple[str, Document | None]]) -> str:
         """Publish an index of (manifest digest, platform); returns its digest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import struct
 import subprocess
 import sys
 import sysconfig
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import click
 import pytest
 
 from regfs.cli import commands
+from tests.archive.making import directory, file, tar
 from tests.registries import PASSWORD, USER, Registry
 from tests.scenarios.foreign import Foreign
 
@@ -26,7 +25,6 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LISTED = re.compile(r"([-d][-rwx]{9}) \d+ \S+ \S+ +(\d+) \w{3} +\d+ +[\d:]+ (.+)")  # of ls -l: mode, size, name
-LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _SUDO = '#!/bin/sh\necho "$@" >> "$HOME/sudo.log"\n'
 
 
@@ -92,16 +90,9 @@ class Reader:
 def _published_before(registry: Registry) -> None:
     """What docs/IMAGES.md speaks of: an image of one platform, and one of two."""
     foreign = Foreign(registry)
-    for alias, architecture, text in (("v1", "amd64", "old"), ("amd64", "amd64", "new"), ("arm64", "arm64", "new")):
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w:gz") as layer:
-            entry = tarfile.TarInfo("etc/app.conf")
-            entry.size = len(text)
-            layer.addfile(entry, io.BytesIO(text.encode()))
-        config = json.dumps({"os": "linux", "architecture": architecture, "config": {"Cmd": [text]}}).encode()
-        layers = [foreign.layer("app", archive.getvalue(), mediaType=LAYER)]
-        described = foreign.layer("app", config, mediaType="application/vnd.oci.image.config.v1+json")
-        foreign.publish("app", alias, layers, config=described)
+    base = tar(directory("etc"), file("etc/app.conf", b"base"), file("etc/gone", b"gone"))
+    for alias, text in (("v1", b"old"), ("amd64", b"new for amd64"), ("arm64", b"new for arm64")):
+        foreign.image("app", alias, base, tar(file("etc/app.conf", text), file("etc/.wh.gone")))
     platforms = {"amd64": {"os": "linux", "architecture": "amd64"},
                  "arm64": {"os": "linux", "architecture": "arm64", "variant": "v8"}}  # fmt: skip
     foreign.index("app", "v2", [(foreign.digest("app", alias), platform) for alias, platform in platforms.items()])

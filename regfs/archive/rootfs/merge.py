@@ -67,6 +67,11 @@ class Root:
         self._link_counts: dict[_Identity, int] = {}
 
     @property
+    def entry_count(self) -> int:
+        """How many entries its layers have that are indexed."""
+        return sum(len(layer.archive.listing) for layer in self._layers.values() if layer.archive)
+
+    @property
     def pending(self) -> list[int]:
         """Numbers of the layers that are neither indexed nor failed."""
         return [
@@ -92,6 +97,11 @@ class Root:
     def fail(self, number: int, error: ArchiveError) -> None:
         """Say that a layer cannot be indexed: what depends on it raises the error from now on."""
         self._layers[number].error = error
+
+    def error(self, number: int) -> ArchiveError | None:
+        """Return why a layer is not there, None when it is."""
+        layer = self._layers[number]
+        return None if layer.tree else layer.error
 
     def lookup(self, path: Path) -> Node | None:
         """Return what stands at a path, None when nothing does. Symbolic links are not followed.

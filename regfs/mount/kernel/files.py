@@ -126,10 +126,10 @@ class FileVerbs:
         return self._filesystem.create(path, closes_first(process))
 
     def is_there(self, request: Request) -> bool:
-        """Whether all bytes of the file that a READ is about are on the disk."""
+        """Whether the bytes that a READ is about are likely to be on this machine."""
         try:
             handle, *_ = protocol.fields(protocol.READ_IN, request.body)
-            return self._filesystem.backing_file(handle) is not None
+            return self._filesystem.is_quick(handle)
         except (OSError, protocol.Malformed):  # it is answered with that error
             return True
 

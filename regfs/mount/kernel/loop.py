@@ -43,7 +43,7 @@ _LARGEST_FRAME = 4096  # what comes in a request besides the bytes of a write
 _INTERRUPTIBLE = frozenset(
     {
         Opcode.LOOKUP, Opcode.GETATTR, Opcode.OPEN, Opcode.READ, Opcode.OPENDIR, Opcode.READDIR, Opcode.GETXATTR,
-        Opcode.LISTXATTR,
+        Opcode.LISTXATTR, Opcode.READLINK,
     }
 )  # fmt: skip
 _SIGKILL_BIT = 1 << 8

@@ -71,6 +71,9 @@ class NameVerbs:
     def setattr(self, node: Node, request: Request) -> Answer:
         """Set the size or the time; a registry keeps no modes and no owners, and nobody is stopped for that."""
         wanted = protocol.changes(request.body)
+        if _has_own_attributes(node):
+            with errors_as_errno("chmod", node.path):
+                self._filesystem.require_settable(node.path)
         if wanted.valid & protocol.SetAttr.SIZE:
             with errors_as_errno("truncate", node.path):
                 self._writers.truncate(node, request.pid, wanted)
@@ -117,6 +120,8 @@ class NameVerbs:
         return answer
 
     def link(self, node: Node, request: Request) -> Answer:
+        if _has_own_attributes(node):
+            raise OSError(errno.EROFS, "an archive is read-only")
         raise OSError(errno.EPERM, "a registry has no links")
 
     def unlink(self, node: Node, request: Request) -> Answer:
@@ -132,7 +137,7 @@ class NameVerbs:
         (name,) = protocol.names(request.body)
         path = node.child(name)
         with errors_as_errno("rmdir", path):
-            self._filesystem.rmdir(path)
+            self._filesystem.rmdir(path, removed_trees(request.pid))
         self._nodes.unlinked(node, name)
         self._notices.changed(path)
         return b""
@@ -170,19 +175,22 @@ class NameVerbs:
         return True
 
     def getxattr(self, node: Node, request: Request) -> Answer:
-        """Only ``user.`` attributes can be there.
+        """Only ``user.`` attributes can be there, unless it lies in an archive.
 
         Told so of others, coreutils asks once for a device; told that a file has no such one, it asks for each file.
         """
         size, _ = protocol.fields(protocol.GETXATTR_IN, request.body)
         (name,) = protocol.names(request.body[protocol.GETXATTR_IN.size :])
-        if not name.startswith(_USER):
+        others = not name.startswith(_USER)
+        if others and not _has_own_attributes(node):
             raise OSError(errno.EOPNOTSUPP, name)
         with errors_as_errno("getxattr", node.path):
             value = self._filesystem.xattrs(node.path).get(name)
-            if value is None:
+            if value is not None:
+                return _sized(value, size)
+            if not others:
                 raise OSError(errno.ENODATA, name)
-            return _sized(value, size)
+        raise OSError(errno.EOPNOTSUPP, name)
 
     def listxattr(self, node: Node, request: Request) -> Answer:
         size, _ = protocol.fields(protocol.GETXATTR_IN, request.body)
@@ -198,6 +206,12 @@ class NameVerbs:
         with errors_as_errno("statfs", node.path):
             room: os.statvfs_result = self._filesystem.free_space()
         return answers.statfs_answer(room.f_bsize, room.f_frsize, room.f_blocks, room.f_bfree, room.f_bavail)
+
+
+def _has_own_attributes(node: Node) -> bool:
+    """Whether it lies in an archive, and has a mode, an owner and extended attributes of its own."""
+    told = node.told
+    return told is not None and told[0].mode is not None
 
 
 def _sized(value: bytes, size: int) -> bytes:
