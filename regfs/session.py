@@ -188,8 +188,8 @@ class Graph:
         except NoImage as error:
             raise Unusable(f"{reference}: {error}") from None
         except (RegistryError, InvalidManifest) as error:
-            logins = self._options.connection.logins(reference.host, reference.repository or "")
-            raise Unusable(explain(error, reference.host, logins)) from None
+            trail = self._options.connection.trail_to(reference)
+            raise Unusable(explain(error, reference.host, trail)) from None
 
     @cached_property
     def filesystem(self) -> Filesystem:

@@ -40,6 +40,7 @@ _ORDINARY = frozenset(
         errno.EISDIR,
         errno.ENOTDIR,
         errno.ENAMETOOLONG,
+        errno.ERANGE,
         errno.ESTALE,
     }
 )
