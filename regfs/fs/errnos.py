@@ -38,6 +38,7 @@ _ORDINARY = frozenset(
         errno.EISDIR,
         errno.ENOTDIR,
         errno.ENAMETOOLONG,
+        errno.ERANGE,
         errno.ESTALE,
     }
 )

@@ -89,6 +89,10 @@ REMEDIES = {
         "Nothing with cp -a: it continues. Leave out rsync -X.",
     ),
     errno.ENODATA: Remedy("The file has no such extended attribute.", _ORDINARY),
+    errno.ERANGE: Remedy("The extended attribute is longer than the room that the program has for it.", _ORDINARY),
+    errno.ENOSYS: Remedy(
+        "The mount does not have this operation.", "Nothing: the kernel, or the program, does without."
+    ),
     errno.EEXIST: Remedy("The path already exists.", _ORDINARY),
     errno.ESTALE: Remedy("The file was removed, created and removed again while it was opened.", "Try again."),
     errno.ENOTEMPTY: Remedy("The directory is not empty.", _ORDINARY),

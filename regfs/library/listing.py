@@ -78,6 +78,7 @@ def listing(
 def _repositories(graph: Graph, reference: Reference) -> list[str]:
     names = graph.remote.repositories()
     if names is None:
+        graph.remote.check()  # a registry that lets nobody in says so
         raise NotPossible(f"{reference.host} does not tell which repositories it has; name one: {form(reference)}")
     return sorted(filter(is_repository, names))
 

@@ -45,14 +45,14 @@ def _aliases(graph: Graph, repository: str, alias: str | None) -> list[str]:
         return [alias]
     aliases = graph.catalog.aliases(repository)
     if aliases is None:
-        raise NothingThere(f"there is no repository {repository}")
+        raise NothingThere(f"{repository}: there is no such repository")
     return sorted(aliases)
 
 
 def _blobs(graph: Graph, repository: str, alias: str, platform: str | None) -> Iterator[Descriptor]:
     manifest = graph.catalog.manifest(repository, alias)
     if manifest is None:
-        raise NothingThere(f"there is no alias {alias} in {repository}")
+        raise NothingThere(f"{repository}:{alias}: there is no such tag")
     top = graph.tree.artifact(repository, alias, manifest)
     platforms = top.platforms()
     with found_by_index():

@@ -24,6 +24,7 @@ from regfs.oci.manifest import (
     EMPTY_DESCRIPTOR,
     MODEL_PATH,
     OCI_MANIFEST,
+    SIGNED,
     TITLE,
     Descriptor,
     Index,
@@ -67,6 +68,8 @@ def editable(name: str, manifest: Manifest | Index | None) -> Manifest | None:
     """
     if isinstance(manifest, Index):
         raise Refused(errno.EROFS, f"{name} is multi-platform; its files cannot be changed")
+    if manifest is not None and manifest.media_type in SIGNED:
+        raise Refused(errno.EROFS, f"{name} is a signed schema 1 manifest; it cannot be changed")
     if manifest is not None and not manifest.writable:
         raise Refused(errno.EROFS, f"{name} is of a kind that cannot be changed")
     return manifest

@@ -45,6 +45,7 @@ def test_what_compose_is_given_is_what_its_schema_asks_for() -> None:
 
 @pytest.mark.parametrize("arguments", list(_commands()), ids=" ".join)
 def test_the_command_lines_in_the_examples_are_understood(arguments: list[str]) -> None:
-    command = commands.commands[arguments[0]]
+    command = commands.get_command(click.Context(commands), arguments[0])
+    assert command is not None
     with command.make_context(arguments[0], arguments[1:]) as context:
         assert isinstance(context, click.Context)

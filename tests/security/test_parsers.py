@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ def test_each_blob_of_any_manifest_has_one_harmless_name(layers: object, config:
 @given(st.text("ab./\0\\ \n", max_size=40))
 def test_a_title_that_is_used_stays_inside(title: str) -> None:
     path = title_path(title)
-    assert path is None or "/".join(path) == title
+    assert path is None or "/".join(path) == posixpath.normpath(title)
     assert path is None or not {"", ".", ".."} & set(path)
 
 
