@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ class Access:
             raise ValueError("password needs username")
         if (self.client_cert is None) != (self.client_key is None):
             raise ValueError("client_cert and client_key belong together; give both")
+        for name in ("mirrors", "repositories"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
 
     @classmethod
     def names(cls) -> frozenset[str]:
@@ -116,13 +119,14 @@ class Access:
         from regfs.registry.config import mirrors
         from regfs.registry.config.credentials import Credentials
         from regfs.registry.connect import Connection
-        from regfs.registry.http.tls import Certificates
 
         named = [mirrors.Mirror(parse_reference(mirror)) for mirror in self.mirrors]
         kept = Credentials(_without_password())
+        plain = Connection()
         return Connection(
             insecure=self.insecure,
-            certificates=Certificates(
+            certificates=replace(
+                plain.certificates,
                 authorities=(self.ca_file,) if self.ca_file else (),
                 client=(self.client_cert, self.client_key) if self.client_cert and self.client_key else None,
                 verify=self.ssl_verify,

@@ -122,16 +122,11 @@ class Files:
 
     def _step(self, path: Path) -> tuple[Node, Path | None]:
         """Return the node at a path, and where to look instead when a link is on the way."""
-        tree = self._graph().tree
-        node = tree.resolve(())
+        node = _there(self._graph().tree.resolve(()))
         for depth, name in enumerate(path, 1):
-            node = node.lookup(name) if node is not None else None
-            if node is None:
-                break
+            node = _there(node.lookup(name))
             if not node.is_directory and node.attributes().kind is Kind.SYMLINK:
                 return node, _followed(path[: depth - 1], node.readlink(), path[depth:])
-        if node is None:
-            raise OSError(errno.ENOENT, "no such file or directory")
         return node, None
 
     # Reading
@@ -166,12 +161,11 @@ class Files:
         :param deferred: whether closing it only pushes the bytes: they get their name by :meth:`put_staged`
         :raises FileExistsError: with ``x``, when it exists
         """
-        there = self._graph().tree.resolve(path)
+        target, there = self._goal(path)
         if there is not None and "x" in mode:
             raise OSError(errno.EEXIST, "exists")
         if there is None and "r" in mode:
             raise OSError(errno.ENOENT, "no such file")
-        target = self._target(path)
         staged = self._graph().journal.stage(target)
         try:
             if there is not None and ("a" in mode or "r" in mode):
@@ -232,19 +226,21 @@ class Files:
         self._graph().blobs.push(staged.target.repository, staged)
 
     def _target(self, path: Path) -> Target:
-        """Return what a file at a path is to be; the directories above it are made."""
+        return self._goal(path)[0]
+
+    def _goal(self, path: Path) -> tuple[Target, Node | None]:
+        """Return what a file at a path is to be, and what is there now; the directories above it are made."""
         if self._read_only:
             raise OSError(errno.EROFS, "the session is read-only")
         if not path:
             raise OSError(errno.EISDIR, "is a directory")
-        tree = self._graph().tree
-        there = tree.resolve(path)
+        above, _ = self._made(path[:-1])
+        there = above.lookup(path[-1])
         if there is not None:
             there.require_overwritable()
-        self.make_directories(path[:-1])
-        target = tree.target(path)
+        target = above.target(path[-1])
         self._graph().blobs.require_allowed(target.repository)
-        return target
+        return target, there
 
     def make_directories(self, path: Path) -> bool:
         """Make a directory and those above it, as far as they are missing; returns whether it was missing.
@@ -253,21 +249,25 @@ class Files:
 
         :raises OSError: ENOTDIR; EROFS in what is immutable; EINVAL for a name that a registry cannot have
         """
+        return self._made(path)[1]
+
+    def _made(self, path: Path) -> tuple[Node, bool]:
+        """Return the directory at a path, and whether it had to be made."""
         tree, missing = self._graph().tree, False
-        node = tree.resolve(())
+        node = _there(tree.resolve(()))
         for depth, name in enumerate(path, 1):
-            found = node.lookup(name) if node is not None else None
+            found = node.lookup(name)
             missing = found is None
-            if node is not None and found is None:
+            if found is None:
                 if self._read_only:
                     raise OSError(errno.EROFS, "the session is read-only")
                 node.require_makeable(name)
                 tree.made.add(path[:depth])
-                found = tree.resolve(path[:depth])
-            if found is not None and not found.is_directory:
+                found = _there(node.lookup(name))
+            if not found.is_directory:
                 raise OSError(errno.ENOTDIR, "not a directory")
             node = found
-        return missing
+        return node, missing
 
     # Copying, moving, removing
 
@@ -314,9 +314,7 @@ class Files:
         :raises PermissionError: for a repository, which no registry removes
         """
         graph = self._graph()
-        node = graph.tree.resolve(path)
-        if node is None:
-            raise OSError(errno.ENOENT, "no such file or directory")
+        node = _there(graph.tree.resolve(path))
         if node.is_directory and not recursive:
             raise OSError(errno.EISDIR, "is a directory; remove it recursively")
         tag = node.removable_tag() if node.is_directory else None
@@ -340,6 +338,12 @@ class Files:
         """
         self.changes()
         self._graph().filesystem.rmdir("/" + "/".join(path))
+
+
+def _there(node: Node | None) -> Node:
+    if node is None:
+        raise OSError(errno.ENOENT, "no such file or directory")
+    return node
 
 
 def _entry(node: Node) -> Entry:

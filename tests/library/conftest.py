@@ -21,7 +21,7 @@ def new_fs(tmp_path: Path) -> Iterator[NewFileSystem]:
 
     def make(**options: Any) -> RegistryFileSystem:
         directories = {"cache_dir": str(tmp_path / "cache"), "state_dir": str(tmp_path / "state")}
-        made.append(RegistryFileSystem(**{"ttl": 0, **directories, **options}))
+        made.append(RegistryFileSystem(**{**directories, **options}))
         return made[-1]
 
     yield make
@@ -34,5 +34,5 @@ def new_fs(tmp_path: Path) -> Iterator[NewFileSystem]:
 
 @pytest.fixture
 def fs(new_fs: NewFileSystem) -> RegistryFileSystem:
-    """A file system that asks for names each time."""
+    """A file system with the usual options."""
     return new_fs()
