@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ class RegistryReader(ReadStream):
         self.blocksize = fs.blocksize
 
     def __reduce__(self) -> Any:
-        """Pickle where it is: what is unpickled is opened anew."""
-        return _reopened, (self.fs, self.path, self.tell())
+        """Pickle where it is: what is unpickled is opened anew, and is of the same bytes."""
+        return _reopened, (self.fs, self.path, self.tell(), self.raw.digest)
 
     @property
     def full_name(self) -> str:
@@ -55,8 +56,15 @@ class RegistryReader(ReadStream):
         return bytes(found)
 
 
-def _reopened(fs: ReadingFileSystem, path: str, place: int) -> RegistryReader:
+def _reopened(fs: ReadingFileSystem, path: str, place: int, digest: str | None) -> RegistryReader:
+    """Open a file that was pickled.
+
+    :raises OSError: ESTALE when it has other bytes now
+    """
     file = RegistryReader(fs, path, fs._raw(path))
+    if file.raw.digest != digest:
+        file.close()
+        raise OSError(errno.ESTALE, "the file has changed since it was pickled", path)
     file.seek(place)
     return file
 

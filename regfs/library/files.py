@@ -142,7 +142,7 @@ class Files:
         if node.is_directory or stored is None:
             return RawReader(lambda: self._resolve(path).open(), name)
         repository, blob = stored.repository, self._sized(node)
-        return RawReader(lambda: self._graph().fetcher.open(repository, blob), name)
+        return RawReader(lambda: self._graph().fetcher.open(repository, blob), name, blob.digest)
 
     def _sized(self, node: Node) -> Descriptor:
         stored = node.stored

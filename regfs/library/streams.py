@@ -28,9 +28,11 @@ class RawReader(io.RawIOBase):
 
     :param open_reader: opens a reader of those bytes in this process
     :param path: for messages
+    :param digest: of the bytes, where they are a blob
     """
 
-    def __init__(self, open_reader: Callable[[], Reader], path: str) -> None:
+    def __init__(self, open_reader: Callable[[], Reader], path: str, digest: str | None = None) -> None:
+        self.digest = digest
         self._open_reader = open_reader
         self._reader = open_reader()
         self._pid = os.getpid()
