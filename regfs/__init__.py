@@ -9,9 +9,19 @@ if TYPE_CHECKING:
     from regfs import exceptions
     from regfs.dxf.client import DXF, DXFBase, hash_bytes, hash_file
     from regfs.dxf.docker_auth import docker_auth
+    from regfs.library.access import Access
+    from regfs.library.sessions import Session, open  # noqa: A004
 
-__all__ = ["DXF", "DXFBase", "docker_auth", "exceptions", "hash_bytes", "hash_file"]
+__all__ = ["DXF", "Access", "DXFBase", "Session", "docker_auth", "exceptions", "hash_bytes", "hash_file", "open"]
 __version__ = "0.1.0"
+
+
+_MODULES = {
+    "Access": "regfs.library.access",
+    "Session": "regfs.library.sessions",
+    "docker_auth": "regfs.dxf.docker_auth",
+    "open": "regfs.library.sessions",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -20,7 +30,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "exceptions":
         return import_module("regfs.exceptions")
-    return getattr(import_module("regfs.dxf.docker_auth" if name == "docker_auth" else "regfs.dxf.client"), name)
+    return getattr(import_module(_MODULES.get(name, "regfs.dxf.client")), name)
 
 
 def __dir__() -> list[str]:

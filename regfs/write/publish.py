@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from regfs.metadata.catalog import Catalog
-from regfs.oci.edits import NewBytes, Refused, rfc3339
+from regfs.oci.edits import Change, NewBytes, Refused, rfc3339
 from regfs.oci.edits import Path as TitlePath
 from regfs.oci.manifest import Manifest
 from regfs.oci.reference import is_digest
@@ -29,10 +29,11 @@ class Publisher:
         self._blobs = blobs
         self._tags = tags
 
-    def files(self, repository: str, tag: str, push: Callable[[], Mapping[TitlePath, NewBytes]]) -> str:
+    def files(self, repository: str, tag: str, push: Callable[[], Mapping[TitlePath, Change]]) -> str:
         """Push some files, then name them all; returns the digest of the tag's manifest.
 
-        :param push: pushes them; called once more when the registry had lost a blob that it said it has
+        :param push: pushes them, and says what becomes of each path of the tag; called once more when the registry
+            had lost a blob that it said it has
         :raises: whatever *push* or the edit failed with
         """
         with self._blobs.noticing_denial(repository):
@@ -42,7 +43,8 @@ class Publisher:
             except BlobUnknown:
                 log.info("%s:%s: the registry had lost a blob; it is pushed again", repository, tag)
                 for change in pushed.values():
-                    self._blobs.doubt(change.digest)
+                    if change is not None:
+                        self._blobs.doubt(change.digest)
                 return self._tags.edit(repository, tag, push())
 
     def publish(self, staged: Staged) -> None:

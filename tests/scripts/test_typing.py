@@ -33,6 +33,32 @@ try:
 except exceptions.DXFUnauthorizedError as error:
     print(error)
 """
+SESSIONS = """
+from typing import BinaryIO, TextIO
+
+import regfs
+from regfs.fsspec import RegistryFileSystem
+
+
+def first_line(location: str) -> str:
+    with regfs.open(location, "r", access=regfs.Access(username="fred", ttl=0)) as text:
+        checked: TextIO = text
+        return checked.readline()
+
+
+def names(host: str, repository: str) -> list[str]:
+    with regfs.Session(host, regfs.Access(anon=True)) as session:
+        with session.open(f"{repository}:v1/config.json") as file:
+            binary: BinaryIO = file
+            content: bytes = binary.read()
+        size: int = session.files.entry((f"{repository}:v1", "config.json")).size
+        assert size == len(content)
+        return [name for name, entry in session.files.list((f"{repository}:v1",)) if not entry.is_directory]
+
+
+fs = RegistryFileSystem(anon=True)
+client = regfs.DXF("localhost:5000", "fred/datalogger", auth=regfs.docker_auth)
+"""
 WRONG = "import regfs\nclient = regfs.DXF(5000, ['fred'])\nreveal_type(regfs.DXF)\n"
 
 
@@ -45,6 +71,11 @@ def checked(directory: Path, program: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_program_that_uses_the_client_type_checks(tmp_path: Path) -> None:
     done = checked(tmp_path, PROGRAM)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["Success: no issues found in 1 source file"]), done
+
+
+def test_a_program_that_uses_sessions_type_checks(tmp_path: Path) -> None:
+    done = checked(tmp_path, SESSIONS)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["Success: no issues found in 1 source file"]), done
 
 
