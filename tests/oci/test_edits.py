@@ -10,7 +10,7 @@ import pytest
 from regfs.oci import edits
 from regfs.oci import manifest as manifests
 from regfs.oci.edits import Change, NewBytes, Path
-from regfs.oci.manifest import CREATED, MODEL_PATH, TITLE, Descriptor, Manifest
+from regfs.oci.manifest import CREATED, MODEL_PATHS, TITLE, Descriptor, Manifest
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 NOW = "2026-01-01T00:00:00Z"
@@ -175,7 +175,7 @@ def test_the_blobs_of_an_artifact_manifest_are_edited_as_layers() -> None:
 
 
 def test_a_file_of_a_packed_model_keeps_its_path_as_a_title() -> None:
-    model = {**layer("a"), "annotations": {MODEL_PATH: "a"}}
+    model = {**layer("a"), "annotations": {MODEL_PATHS[0]: "a"}}
     assert edited([model], {("a",): None}) == []
     (new,) = edited([model], {("b",): parsed(model), ("a",): None})
-    assert new["annotations"] == {MODEL_PATH: "b", TITLE: "b"}
+    assert new["annotations"] == {MODEL_PATHS[0]: "b", TITLE: "b"}
