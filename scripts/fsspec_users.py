@@ -61,7 +61,9 @@ def pandas_parquet(ground: Ground) -> str:
     rows = ground.mib * 2**20 // 8 // 16
     columns = {f"c{number}": np.random.default_rng(number).random(rows) for number in range(16)}
     options = ground.cold()
-    pd.DataFrame(columns).to_parquet(f"{ground.uncounted}/big.parquet", storage_options=options, row_group_size=rows // 4)
+    pd.DataFrame(columns).to_parquet(
+        f"{ground.uncounted}/big.parquet", storage_options=options, row_group_size=rows // 4
+    )
     size = fsspec.filesystem("regfs", **options).size(f"{ground.uncounted}/big.parquet")
     options, begin = ground.cold(), time.monotonic()
     found = pd.read_parquet(f"{ground.tag}/big.parquet", columns=["c7"], storage_options=options)

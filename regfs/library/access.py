@@ -120,7 +120,7 @@ class Access:
         from regfs.registry.config.credentials import Credentials
         from regfs.registry.connect import Connection
 
-        named = [mirrors.Mirror(parse_reference(mirror)) for mirror in self.mirrors]
+        named = [mirrors.of_reference(parse_reference(mirror)) for mirror in self.mirrors]
         kept = Credentials(_without_password())
         plain = Connection()
         return Connection(
@@ -135,7 +135,8 @@ class Access:
             retries=self.retries,
             credential=self._credential(reference, kept.find),
             mirrors=(*named, *mirrors.configured(os.environ, reference.host)),
-            logins=kept.describe,
+            locations=tuple(mirrors.locations(os.environ, reference.host)),
+            trail=lambda host, repository: kept.look_up(host, repository).trail,
         )
 
     def _credential(

@@ -72,7 +72,7 @@ def test_layers_named_by_their_type_get_numbers() -> None:
     assert [item.title for item in found] == ["model-00001-of-00002.gguf", "model-00002-of-00002.gguf", "LICENSE"]
 
 
-@pytest.mark.parametrize("title", ["../up", "/root", "a//b", ".oci/x", ".", "a/../b"])
+@pytest.mark.parametrize("title", ["../up", "/root", ".oci/x", ".", "a/../b"])
 def test_a_hostile_directory_goes_by_its_digest(title: str) -> None:
     manifest = manifest_of((TAR_GZIP, {TITLE: title, **UNPACK}))
     files = files_of(manifest)
