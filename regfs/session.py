@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from regfs.cache.fetcher import Fetcher
 from regfs.cache.store import BlobStore
 from regfs.metadata.catalog import Catalog
@@ -29,6 +27,7 @@ from regfs.oci.titles import files_of
 from regfs.registry.api import Registry, RegistryError
 from regfs.registry.connect import CannotConnect, Connection, connect, explain
 from regfs.registry.credential import Credential
+from regfs.util.places import default_cache_dir, default_state_dir
 from regfs.util.private import OTHERWISE, private_directory, private_state
 
 if TYPE_CHECKING:
@@ -43,16 +42,6 @@ if TYPE_CHECKING:
 
 class Unusable(Exception):
     """The registry, or a directory of the user, cannot be used; the message is one line with the remedy."""
-
-
-def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/regfs``."""
-    return Path(platformdirs.user_cache_dir("regfs"))
-
-
-def default_state_dir() -> Path:
-    """``$XDG_STATE_HOME/regfs``: the journal and the logs."""
-    return Path(platformdirs.user_state_dir("regfs"))
 
 
 @dataclass(frozen=True, kw_only=True)

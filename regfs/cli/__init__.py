@@ -15,7 +15,7 @@ from regfs.cli.lazy import LazyGroup
 
 _MODULES = {
     "mount": "mounting",
-    "umount": "mounting",
+    "umount": "unmounting",
     "status": "status",
     "ls": "artifacts",
     "get": "artifacts",

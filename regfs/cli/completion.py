@@ -1,9 +1,9 @@
-"""``regfs completion``."""
+"""``regfs completion``, and what the shell completes."""
 
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
 
 
 @click.command()
@@ -20,3 +20,8 @@ def completion(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None, "click knows the three"
     click.echo(kind(context.find_root().command, {}, "regfs", "_REGFS_COMPLETE").source())
+
+
+def directories(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a directory. ``click.Path`` would read it, and it may be a mount that hangs."""
+    return [CompletionItem(incomplete, type="dir")]

@@ -16,7 +16,8 @@ from regfs.fs.errnos import told
 from regfs.oci.errors import InvalidManifest
 from regfs.oci.reference import parse_reference
 from regfs.registry.api import RegistryError
-from regfs.session import Graph, Options, Unusable, default_state_dir
+from regfs.session import Graph, Options, Unusable
+from regfs.util.places import default_state_dir
 from regfs.write.journal import Journal, Pending
 
 

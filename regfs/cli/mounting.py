@@ -1,4 +1,4 @@
-"""``regfs mount`` and ``regfs umount``."""
+"""``regfs mount``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from regfs.cli import fstab
-from regfs.cli.ending import fail, warn
-from regfs.cli.parameters import AddressType, ReferenceType, connecting, directories, graph_options, option
-from regfs.mount.life import MountFailed, MountOptions, mount_in_background, mount_in_foreground, unmount
+from regfs.cli.completion import directories
+from regfs.cli.ending import fail
+from regfs.cli.parameters import AddressType, ReferenceType, connecting, graph_options, option
+from regfs.mount.life import MountOptions, mount_in_background, mount_in_foreground
+from regfs.mount.unmounting import MountFailed
 from regfs.oci.reference import Reference
-from regfs.session import default_state_dir
 
 
 class MountCommand(click.Command):
@@ -121,24 +122,3 @@ def _mount_options(reference: Reference, directory: str, given: dict[str, Any]) 
         fuse=given["fuse"],
         fuse_fd=given["fuse_fd"],
     )
-
-
-@click.command()
-@click.argument("directory", shell_complete=directories)
-@click.option("-l", "--lazy", is_flag=True, help="Unmount at once, even if the mount is busy, and do not wait.")
-def umount(directory: str, lazy: bool) -> None:
-    """Unmount DIRECTORY, and return when all its written files are pushed.
-
-    If the mount is busy, umount names the processes that use it. If the same mount is also in another place, as a bind
-    or in another mount namespace, it continues there, and umount does not wait for it. The exit status is 1 if a push
-    failed.
-
-    \b
-    regfs umount /mnt/reg
-    """
-    try:
-        goes_on = unmount(directory, default_state_dir(), lazy)
-    except MountFailed as error:
-        fail(error)
-    if goes_on:
-        warn(goes_on)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from regfs.cli.ending import fail
 from regfs.oci.reference import InvalidReference, Reference, is_alias, parse_reference
@@ -18,7 +17,7 @@ from regfs.registry.config import credentials, mirrors
 from regfs.registry.connect import Connection
 from regfs.registry.credential import Credential
 from regfs.registry.http.tls import Certificates
-from regfs.session import default_cache_dir
+from regfs.util.places import default_cache_dir
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -62,11 +61,6 @@ class AliasType(click.ParamType):  # type: ignore[type-arg]
                 ctx,
             )
         return str(value)
-
-
-def directories(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete a directory. ``click.Path`` would read it, and it may be a mount that hangs."""
-    return [CompletionItem(incomplete, type="dir")]
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]

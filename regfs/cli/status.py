@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
+from regfs.cli.completion import directories
 from regfs.cli.ending import fail
-from regfs.cli.parameters import JSON, directories
+from regfs.cli.parameters import JSON
 from regfs.mount.table import Mounted, Register, without_touching
 from regfs.observe.report import ask
-from regfs.session import default_state_dir
+from regfs.util.places import default_state_dir
 from regfs.util.text import printable
 from regfs.write.journal import Journal
 

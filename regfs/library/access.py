@@ -98,7 +98,8 @@ class Access:
         """Return the options of the object graph for the registry of *reference*."""
         from pathlib import Path
 
-        from regfs.session import Options, default_cache_dir, default_state_dir
+        from regfs.session import Options
+        from regfs.util.places import default_cache_dir, default_state_dir
 
         return Options(
             reference=reference,

@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from regfs.mount.kernel.device import mount as mount_device
 from regfs.mount.kernel.entries import ENTRY_SECONDS, FOR_EVER_SECONDS
 from regfs.mount.kernel.serving import serve
 from regfs.mount.ownership import Ownership
-from regfs.mount.processes import is_in, mounts, others, users
+from regfs.mount.processes import is_in, mounts
 from regfs.mount.systemd import notify
-from regfs.mount.table import Register, mount_on, without_touching
+from regfs.mount.table import Register, without_touching
+from regfs.mount.unmounting import MountFailed
 from regfs.observe.counters import Failures
 from regfs.observe.logs import log_file, log_to
 from regfs.observe.report import answering, document
@@ -33,15 +33,8 @@ from regfs.util.text import printable
 log = logging.getLogger(__name__)
 
 _READY = b"ready\n"
-_BUSY = os.strerror(errno.EBUSY)
 _DEVICE, _FUSE = "/dev/fuse", os.makedev(10, 229)  # its number in Linux: Documentation/admin-guide/devices.txt
 _ANSWER_SECONDS = 5.0  # to list a directory: the mount on it may hang
-_NAMED = 3  # processes that an error names
-_LOOK_AROUND = 1.0  # seconds to wait for the end before looking for other places of the mount
-
-
-class MountFailed(Exception):
-    """Mounting or unmounting failed; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +258,7 @@ def _serve(options: MountOptions, ready: Callable[[], None]) -> None:
     log.info("%s is unmounted from %s: %d files were pushed, %d bytes of blobs received",
              options.reference, options.directory, counts.pushed, counts.received)  # fmt: skip
     if sum(left):
-        raise MountFailed(f"{_files(sum(left))} not pushed; see: regfs pending")
+        raise MountFailed(f"{count_of_files(sum(left))} not pushed; see: regfs pending")
 
 
 def _check_libfuse() -> None:
@@ -353,55 +346,3 @@ def _telling(graph: Graph, options: MountOptions) -> Iterator[None]:
         errors.addHandler(failures)
         told.callback(errors.removeHandler, failures)
         yield
-
-
-def unmount(named: str, state_dir: Path, lazy: bool = False) -> str | None:
-    """Unmount the directory *named*, and wait until its written files are pushed.
-
-    :param lazy: remove it from the tree at once, also while processes use it, and do not wait (umount(8), ``-l``)
-    :returns: one line for the user if the same mount continues in another place; unmount does not wait for that
-    :raises MountFailed: if no mount of regfs is there, it is busy, or a push failed
-    """
-    directory = without_touching(named)
-    there = mount_on(directory)
-    if there is None:
-        raise MountFailed(f"{directory} is not a mount of regfs")
-    register = Register(state_dir / "mounts")
-    mounted = register.on(directory)
-    _fusermount("-u", *(["-z"] if lazy else []), directory=directory)
-    if mounted is None or lazy:
-        return None
-    before = None
-    while (left := register.wait(mounted, _LOOK_AROUND)) is None:
-        elsewhere = next(others(there.device), None)
-        if elsewhere is not None and before is not None:  # twice: a container that starts has everything for a moment
-            return f"{directory} is unmounted; the same mount is still {elsewhere}"
-        before = elsewhere
-    if left:
-        raise MountFailed(f"{directory} is unmounted; {_files(left)} not pushed, see: regfs pending")
-    return None
-
-
-def _fusermount(*arguments: str, directory: Path) -> None:
-    program = helper()
-    if program is None:
-        raise MountFailed("fusermount is missing; install it: apt install fuse")
-    command = [program, *arguments, os.fspath(directory)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it cannot be unmounted"])[-1].removeprefix(f"{program}: ")
-        if "/etc/mtab" in reason:
-            reason += "; as root, run: ln -s /proc/self/mounts /etc/mtab"
-        raise MountFailed(_who(directory) if _BUSY in reason else f"{directory}: {reason}")
-
-
-def _who(directory: Path) -> str:
-    """Return the error of a busy mount: the processes that use it, and the remedy."""
-    found = list(users(directory))
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    told = ", ".join(map(str, found[:_NAMED])) or "a process of another user uses it, or a mount in it"
-    return f"{directory} is busy: {told}{more}; end that, or run: regfs umount --lazy {directory}"
-
-
-def _files(number: int) -> str:
-    return "1 file was" if number == 1 else f"{number} files were"
