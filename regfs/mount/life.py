@@ -21,7 +21,7 @@ from regfs.mount.ownership import Ownership
 from regfs.mount.processes import is_in, mounts
 from regfs.mount.systemd import notify
 from regfs.mount.table import Register, without_touching
-from regfs.mount.unmounting import MountFailed, count_of_files, run_fusermount
+from regfs.mount.unmounting import MountFailed, count_of_files
 from regfs.observe.counters import Failures
 from regfs.observe.logs import log_file, log_to
 from regfs.observe.report import answering, document
